@@ -1,0 +1,81 @@
+/**
+ * Runs test files as processes of their own, two at a time, and ends with the line "N passed, N failed".
+ *
+ *     node dist/scripts/run-tests.js [--serial] [text in the path …]
+ *
+ * Files under test/system/ use the machine (mounts, daemons) and run one after another, after all others.
+ */
+import { spawn } from "node:child_process";
+import { readdir } from "node:fs/promises";
+import { join, relative } from "node:path";
+import { fileURLToPath } from "node:url";
+
+const JOBS = 2;
+const FILE_TIMEOUT_MS = 15 * 60_000;
+const testRoot = fileURLToPath(new URL("../test/", import.meta.url));
+
+interface FileResult {
+  readonly file: string;
+  readonly passed: number;
+  readonly failed: number;
+  readonly seconds: number;
+  readonly output: string;
+}
+
+async function main(): Promise<number> {
+  const wanted = process.argv.slice(2).filter((argument) => !argument.startsWith("--"));
+  const all = (await readdir(testRoot, { recursive: true }))
+    .filter((name) => name.endsWith(".test.js"))
+    .filter((name) => wanted.length === 0 || wanted.some((text) => name.includes(text)))
+    .sort();
+  const alone = all.filter((name) => name.startsWith("system/"));
+  const shared = all.filter((name) => !name.startsWith("system/"));
+  const results = [...(await runAll(shared, JOBS)), ...(await runAll(alone, 1))];
+  const passed = results.reduce((sum, result) => sum + result.passed, 0);
+  const failed = results.reduce((sum, result) => sum + result.failed, 0);
+  for (const result of results.filter((one) => one.failed > 0)) {
+    console.log(`\n==== ${result.file}\n${result.output}`);
+  }
+  console.log(`${passed} passed, ${failed} failed`);
+  return failed === 0 && passed > 0 ? 0 : 1;
+}
+
+async function runAll(files: readonly string[], jobs: number): Promise<FileResult[]> {
+  const results: FileResult[] = [];
+  const queue = [...files];
+  const worker = async (): Promise<void> => {
+    for (let file = queue.shift(); file !== undefined; file = queue.shift()) {
+      const result = await runFile(file);
+      results.push(result);
+      const verdict = result.failed === 0 ? "ok  " : "FAIL";
+      console.log(`${verdict} ${result.file} (${result.passed} assertions, ${result.seconds.toFixed(1)} s)`);
+    }
+  };
+  await Promise.all(Array.from({ length: jobs }, worker));
+  return results;
+}
+
+async function runFile(file: string): Promise<FileResult> {
+  const started = process.hrtime.bigint();
+  const child = spawn(process.execPath, ["--enable-source-maps", join(testRoot, file)], {
+    stdio: ["ignore", "pipe", "pipe"],
+    env: { ...process.env, TAP_CHILD_ID: undefined, TAP_TIMEOUT: String(FILE_TIMEOUT_MS) },
+  });
+  let output = "";
+  child.stdout.on("data", (bytes: Buffer) => {
+    output += bytes.toString();
+  });
+  child.stderr.on("data", (bytes: Buffer) => {
+    output += bytes.toString();
+  });
+  const timer = setTimeout(() => child.kill("SIGKILL"), FILE_TIMEOUT_MS);
+  const exit = await new Promise<number>((resolve) => child.on("close", (code) => resolve(code ?? 137)));
+  clearTimeout(timer);
+  const seconds = Number(process.hrtime.bigint() - started) / 1e9;
+  const passed = (output.match(/^\s+ok \d+/gm) ?? []).length;
+  const failed = (output.match(/^\s*not ok \d+/gm) ?? []).length;
+  const broken = exit !== 0 && failed === 0 ? 1 : 0;
+  return { file: relative(".", join("test", file)), passed, failed: failed + broken, seconds, output };
+}
+
+process.exitCode = await main();

@@ -1,0 +1,137 @@
+/**
+ * The contract of the native addon (native/binding/): bytes and numbers in, numbers out. Only src/fuse imports it.
+ * Sizes and offsets are JavaScript numbers up to 2^53-1 and are checked on the way in. A failed system call throws an
+ * Error with `code` (errno name, e.g. "EBUSY") and `syscall`.
+ */
+
+/** Kinds of what a session serves. Flat: `/<layer number>` is that layer's data file. Tree: the root is one layer. */
+export const sessionKinds = { flat: 0, tree: 1 } as const;
+
+/** What became of a unit in `ingest`. Also the state codes of `unitStates`. */
+export const unitOutcomes = { stored: 0, alreadyPresent: 1, corrupt: 2, truncated: 3, ioError: 4 } as const;
+
+export interface NativeLayerOptions {
+  /** 1 to 2^32-1; never used again for another layer while the plane lives. */
+  readonly number: number;
+  /** Open read-write; the plane duplicates it. */
+  readonly dataFd: number;
+  /** The unit table (src/units): copied and checked again. */
+  readonly units: Uint8Array;
+  /** One bit a unit, least significant first: units on disk already. Each is verified before its first use. */
+  readonly present: Uint8Array;
+  /** The EROFS meta image, for a tree session; open read-only, mapped by the plane. -1: none. */
+  readonly metaFd: number;
+}
+
+/** A read waits for these units. Given to `onMiss` once for each waiting read. */
+export interface Miss {
+  readonly layer: number;
+  readonly firstUnit: number;
+  readonly lastUnit: number;
+  /** Names the read in `onInterrupt`. */
+  readonly read: bigint;
+}
+
+export interface PlaneOptions {
+  /** Threads that answer /dev/fuse. */
+  readonly fuseThreads: number;
+  /** Threads that decode and verify. */
+  readonly workerThreads: number;
+  /** Reads that may wait for missing units at once; a read beyond it gets EAGAIN→EIO after being counted. */
+  readonly waitingReadsMax: number;
+  /** Called on the JS thread with all misses since the last call. */
+  readonly onMiss: (misses: readonly Miss[]) => void;
+  /** Reads whose process was interrupted or killed: they don't wait any more. */
+  readonly onInterrupt: (reads: readonly bigint[]) => void;
+  /** Units that were stored but failed their check when read again (bad disk): they are missing once more. */
+  readonly onDamaged: (damaged: readonly { layer: number; unit: number }[]) => void;
+}
+
+export interface IngestOptions {
+  readonly layer: number;
+  readonly firstUnit: number;
+  readonly lastUnit: number;
+  /** Bytes of the blob that begin at `blobOffset` and cover every stream of the units named. Not changed meanwhile. */
+  readonly bytes: Uint8Array;
+  readonly blobOffset: number;
+}
+
+export interface SessionOptions {
+  readonly kind: number;
+  /** The layer of a tree session; 0 in a flat one. */
+  readonly layer: number;
+  /** An open /dev/fuse whose mount is made by the caller right after. */
+  readonly fuseFd: number;
+  /** The fd comes from an earlier process and INIT is long past: go on, and ask the kernel to resend. */
+  readonly adopted: boolean;
+}
+
+/** Counters since the start, in messages or bytes. */
+export interface PlaneStats {
+  readonly lookups: number;
+  readonly getattrs: number;
+  readonly opens: number;
+  readonly reads: number;
+  readonly readdirs: number;
+  readonly xattrs: number;
+  readonly others: number;
+  readonly bytesServed: number;
+  readonly misses: number;
+  readonly waitingReads: number;
+  readonly failedReads: number;
+  readonly unitsStored: number;
+  readonly unitsCorrupt: number;
+  readonly unitsDamaged: number;
+}
+
+/** The data plane: FUSE threads, unit jobs, layers. One a process. */
+export interface NativePlane {
+  addLayer(options: NativeLayerOptions): void;
+  /** Waiting reads fail with EIO; the layer's files are closed when its last job is done. */
+  removeLayer(layer: number): void;
+  openSession(options: SessionOptions): number;
+  /** Ends the threads' interest in it and closes the fd; the mount should be detached before. */
+  closeSession(session: number): void;
+  /** Decodes, verifies, writes, sets the bits and answers the reads that waited. One outcome a unit, in order. */
+  ingest(options: IngestOptions): Promise<Uint8Array>;
+  /** Answers reads that wait for these units with -errno. Units stored meanwhile are not touched. */
+  failUnits(layer: number, firstUnit: number, lastUnit: number, errno: number): void;
+  /** One bit a unit: present, verified or not. */
+  presence(layer: number): Uint8Array;
+  presentCount(layer: number): number;
+  /** Syncs the data file and returns the bits that were set before the sync began: what may be written down as durable. */
+  sync(layer: number): Promise<Uint8Array>;
+  /** Checks units against their digests from disk; a damaged one becomes missing. Returns one outcome a unit. */
+  verify(layer: number, firstUnit: number, lastUnit: number): Promise<Uint8Array>;
+  stats(): PlaneStats;
+  /** Stops all threads; waiting reads get EIO. */
+  close(): void;
+}
+
+export interface NativeBinding {
+  Plane: new (options: PlaneOptions) => NativePlane;
+  /** mount(2); flags are the MS_* numbers. Runs off the JS thread. */
+  mount(source: string, target: string, type: string, flags: number, data: string): Promise<void>;
+  /** The new mount API: fsopen, fsconfig for each [key, value] (value undefined: a flag), fsmount, move_mount. */
+  fsmount(
+    type: string,
+    options: readonly (readonly [string, string | undefined])[],
+    attributes: number,
+    target: string,
+  ): Promise<void>;
+  /** umount2(2); flags are MNT_* numbers (MNT_DETACH is 2). Runs off the JS thread. */
+  umount(target: string, flags: number): Promise<void>;
+  /** Opens /dev/fuse, close-on-exec and non-blocking; the caller owns the fd. */
+  openFuse(): number;
+  /** openat2(2). `resolve` is RESOLVE_* bits. Returns a close-on-exec fd. */
+  openat2(dirFd: number, path: string, flags: number, mode: number, resolve: number): number;
+  syncfs(fd: number): Promise<void>;
+  /** Sends data with file descriptors over a connected Unix stream socket (SCM_RIGHTS). */
+  sendFds(socketFd: number, data: Uint8Array, fds: readonly number[]): void;
+  /** Receives up to `dataMax` bytes and `fdsMax` descriptors, which are close-on-exec. Blocks; runs off the JS thread. */
+  receiveFds(socketFd: number, dataMax: number, fdsMax: number): Promise<{ data: Buffer; fds: number[] }>;
+  /** clock_gettime(CLOCK_REALTIME) in nanoseconds. */
+  realtimeNanoseconds(): bigint;
+  /** A connected pair of Unix stream sockets, for tests and for the holder of descriptors. */
+  socketPair(): [number, number];
+}

@@ -1,0 +1,69 @@
+import type { Digest } from "../bytes/index.js";
+import type { BlobSource } from "../registry/index.js";
+
+/** What is asked of the engine for one layer of an image. */
+export interface LayerRequest {
+  /** Digest of the compressed blob: the layer's name in the engine. */
+  readonly digest: Digest;
+  readonly mediaType: string;
+  /** Digest that the TOC must have (annotation `containerd.io/snapshot/stargz/toc.digest`); undefined: not lazy. */
+  readonly tocDigest: Digest | undefined;
+  /** Opens the blob at its registry; called only when bytes are really needed. */
+  readonly openSource: (options: { signal?: AbortSignal | undefined }) => Promise<BlobSource>;
+  /** What it takes to open the source again after a restart. */
+  readonly origin: LayerOrigin;
+}
+
+/** Where a layer came from, kept on disk. Never a secret: credentials are found at use. */
+export interface LayerOrigin {
+  /** Image reference, e.g. `registry.example/library/python:3.12`. */
+  readonly reference: string;
+  /** Bytes of the blob, where the descriptor told. */
+  readonly size: number | undefined;
+}
+
+export interface LayerStatus {
+  readonly digest: Digest;
+  readonly number: number;
+  readonly format: "estargz";
+  readonly reference: string;
+  /** Compressed bytes of the blob. */
+  readonly blobBytes: number;
+  /** Decompressed bytes that the units hold when complete, and those that are here. */
+  readonly dataBytes: number;
+  readonly cachedBytes: number;
+  readonly units: number;
+  readonly cachedUnits: number;
+  /** Compressed bytes had from registries since the start of the process. */
+  readonly fetchedBytes: number;
+  readonly mountKind: "erofs" | "fuse-tree" | "none";
+  readonly complete: boolean;
+  /** The last error of a fetch, for people. */
+  readonly lastError: string | undefined;
+}
+
+/** Bytes and inodes that a layer holds on this node's disk. */
+export interface LayerUsage {
+  readonly bytes: number;
+  readonly inodes: number;
+}
+
+/** The engine as the snapshotter sees it. */
+export interface LayerEngine {
+  /**
+   * Makes the layer ready to be mounted lazily: index, data file, meta image, all durable when it returns. A layer
+   * that is already there costs no network. @throws with `reason` set when the layer can't be lazy.
+   */
+  ensure(request: LayerRequest, options: { signal?: AbortSignal | undefined }): Promise<void>;
+  has(digest: Digest): boolean;
+  /** The folder where the layer is mounted now, mounting it first if needed. No network. @throws NOT_FOUND, UNAVAILABLE */
+  mountPoint(digest: Digest, options?: { signal?: AbortSignal | undefined }): Promise<string>;
+  /** @throws NOT_FOUND */
+  status(digest: Digest): LayerStatus;
+  list(): readonly LayerStatus[];
+  /** @throws NOT_FOUND */
+  usage(digest: Digest): Promise<LayerUsage>;
+  /** Unmounts and deletes the layer; idempotent. */
+  remove(digest: Digest): Promise<void>;
+  close(): Promise<void>;
+}

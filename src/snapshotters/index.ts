@@ -1,0 +1,4 @@
+/**
+ * containerd's snapshotter contract and our implementations of it.
+ */
+export * from "./contract.js";
