@@ -1,0 +1,91 @@
+import { mkdir, readFile, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { type CommandOptions, type CommandResult, command } from "./command.js";
+import { startService } from "./service.js";
+
+export interface ContainerdOptions {
+  /** Everything it has lies below: config, root, state, log. */
+  readonly folder: string;
+  /** Name and socket of a proxy snapshotter. */
+  readonly snapshotter?: { readonly name: string; readonly socket: string; readonly root: string };
+  /** Folder with `containerd`, `ctr` and the shim of another release than the installed one. */
+  readonly binFolder?: string;
+}
+
+export interface Containerd {
+  readonly address: string;
+  readonly logFile: string;
+  ctr(args: readonly string[], options?: CommandOptions): Promise<CommandResult>;
+  ctrRemote(args: readonly string[], options?: CommandOptions): Promise<CommandResult>;
+  stop(): Promise<void>;
+}
+
+/** A containerd of its own, apart from one that the machine may run. */
+export async function startContainerd(options: ContainerdOptions): Promise<Containerd> {
+  const { folder, binFolder } = options;
+  const address = join(folder, "containerd.sock");
+  const logFile = join(folder, "containerd.log");
+  await mkdir(folder, { recursive: true });
+  await writeFile(join(folder, "config.toml"), config(options, address));
+  const program = (name: string): string => (binFolder === undefined ? name : join(binFolder, name));
+  const env = binFolder === undefined ? {} : { PATH: `${binFolder}:${process.env["PATH"]}` };
+  const service = await startService({
+    program: program("containerd"),
+    args: ["--config", join(folder, "config.toml")],
+    env,
+    logFile,
+    ready: address,
+  });
+  const client =
+    (name: string) =>
+    async (args: readonly string[], commandOptions: CommandOptions = {}): Promise<CommandResult> =>
+      await command(name, ["--address", address, ...args], {
+        ...commandOptions,
+        env: { ...env, ...commandOptions.env },
+      });
+  return {
+    address,
+    logFile,
+    ctr: client(program("ctr")),
+    ctrRemote: client("ctr-remote"),
+    stop: async () => {
+      await service.stop();
+      await unmountBelow(folder);
+    },
+  };
+}
+
+function config(options: ContainerdOptions, address: string): string {
+  const { folder, snapshotter } = options;
+  const lines = [
+    "version = 2",
+    `root = "${join(folder, "root")}"`,
+    `state = "${join(folder, "state")}"`,
+    'disabled_plugins = ["io.containerd.grpc.v1.cri", "io.containerd.internal.v1.opt", "io.containerd.nri.v1.nri"]',
+    "[grpc]",
+    `address = "${address}"`,
+  ];
+  if (snapshotter !== undefined) {
+    lines.push(
+      `[proxy_plugins.${snapshotter.name}]`,
+      'type = "snapshot"',
+      `address = "${snapshotter.socket}"`,
+      `[proxy_plugins.${snapshotter.name}.exports]`,
+      `root = "${snapshotter.root}"`,
+      'enable_remote_snapshot_annotations = "true"',
+      '[[plugins."io.containerd.transfer.v1.local".unpack_config]]',
+      'platform = "linux/amd64"',
+      `snapshotter = "${snapshotter.name}"`,
+    );
+  }
+  return `${lines.join("\n")}\n`;
+}
+
+/** Takes away the mounts that a stopped daemon left below a folder, deepest first. */
+export async function unmountBelow(folder: string): Promise<void> {
+  const mounts = (await readFile("/proc/self/mountinfo", "utf8"))
+    .split("\n")
+    .map((line) => line.split(" ")[4] ?? "")
+    .filter((target) => target === folder || target.startsWith(`${folder}/`));
+  for (const target of mounts.reverse()) await command("umount", ["-l", target], { allow: [1, 32] });
+}
