@@ -28,7 +28,7 @@ export async function startContainerd(options: ContainerdOptions): Promise<Conta
   await mkdir(folder, { recursive: true });
   await writeFile(join(folder, "config.toml"), config(options, address));
   const program = (name: string): string => (binFolder === undefined ? name : join(binFolder, name));
-  const env = binFolder === undefined ? {} : { PATH: `${binFolder}:${process.env["PATH"]}` };
+  const env = binFolder === undefined ? {} : { PATH: `${binFolder}:${process.env.PATH}` };
   const service = await startService({
     program: program("containerd"),
     args: ["--config", join(folder, "config.toml")],
