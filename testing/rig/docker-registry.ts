@@ -7,7 +7,7 @@ export interface DockerRegistry {
   /** `127.0.0.1:<port>`, plain HTTP. */
   readonly host: string;
   readonly port: number;
-  stop(): Promise<void>;
+  stop(signal?: NodeJS.Signals): Promise<void>;
 }
 
 /** Debian's docker-registry on a folder. */
@@ -30,5 +30,5 @@ http: { addr: "127.0.0.1:${port}" }
     logFile: join(folder, "registry.log"),
     ready: port,
   });
-  return { host: `127.0.0.1:${port}`, port, stop: () => service.stop() };
+  return { host: `127.0.0.1:${port}`, port, stop: service.stop };
 }
