@@ -1,0 +1,10 @@
+import type { Command } from "./command.js";
+import { configCommand } from "./config-command.js";
+import { doctorCommand } from "./doctor-command.js";
+import { helpCommand } from "./help-command.js";
+import { versionCommand } from "./version-command.js";
+
+const others: readonly Command[] = [doctorCommand, configCommand, versionCommand];
+
+/** Every command, in the order of `lazuli help`. */
+export const commands: readonly Command[] = [...others, helpCommand(others)];

@@ -1,0 +1,64 @@
+import { configKeys, configPage, defaultConfigText, dumpConfig, loadConfig } from "../daemon/index.js";
+import { invalidArgument } from "../errors/index.js";
+import { type Command, type CommandOption, jsonOption } from "./command.js";
+
+/** `--config` and one flag for each key of the config. */
+export const configOptions: Readonly<Record<string, CommandOption>> = {
+  config: {
+    type: "string",
+    value: "PATH",
+    short: "c",
+    meaning: "Config file. Without it: LAZULI_CONFIG, then /etc/lazuli/config.toml where there is one.",
+  },
+  ...Object.fromEntries(
+    configKeys.map((key) => [
+      key.flag,
+      {
+        type: "string",
+        value: "VALUE",
+        multiple: Array.isArray(key.field.initial),
+        meaning: `${key.path}: ${key.field.meaning} (${key.field.kind.wanted})`,
+      } satisfies CommandOption,
+    ]),
+  ),
+};
+
+const actions = ["default", "dump", "check", "docs"] as const;
+
+export const configCommand: Command = {
+  name: "config",
+  summary: "show, check or start a config file",
+  usage: "default|dump|check|docs [options]",
+  positionalsMin: 1,
+  positionalsMax: 1,
+  description: [
+    "`default` prints a file to start from: every key with its meaning, all values commented out.",
+    "`check` reads the config that would be in force and says what is wrong with it, all problems at once.",
+    "`dump` prints the config that is in force after flags, environment, file and defaults.",
+    "`docs` prints the page of all keys as Markdown.",
+  ],
+  options: { ...configOptions, json: jsonOption },
+  examples: [
+    ["lazuli config default > /etc/lazuli/config.toml", "A file to start from."],
+    ["lazuli config check --config ./config.toml", "Is this file good?"],
+  ],
+  run: async (input) => {
+    const action = input.positionals[0]!;
+    if (!actions.some((known) => known === action)) {
+      throw invalidArgument(`Cannot run lazuli config: want ${actions.join(", ")}, got "${action}"`, {
+        reason: "usage",
+        hint: "`lazuli config --help` shows what each does",
+      });
+    }
+    if (action === "default") return { data: { text: defaultConfigText() }, text: defaultConfigText() };
+    if (action === "docs") return { data: { text: configPage() }, text: configPage() };
+    const { config, file } = await loadConfig({
+      file: input.options.config?.at(-1),
+      environment: input.environment,
+      flags: input.options,
+    });
+    if (action === "dump") return { data: config, text: dumpConfig(config) };
+    const source = file ?? "no file, defaults";
+    return { data: { ok: true, file }, text: `The config is good (${source}).\n` };
+  },
+};

@@ -1,0 +1,175 @@
+import { invalidArgument } from "../errors/index.js";
+import { formatDuration, formatSize, parseDuration, parseSize } from "./units.js";
+
+export type TomlValue = string | number | boolean | readonly string[];
+
+/** How the values of a key are read from TOML and from a flag, and written back. */
+interface FieldKind<T> {
+  /** For the docs: what to write. */
+  readonly wanted: string;
+  /** @throws INVALID_ARGUMENT */
+  fromToml(value: unknown): T;
+  /** A flag or variable of the environment; a list takes a flag many times. */
+  fromTexts(texts: readonly string[]): T;
+  toToml(value: T): TomlValue;
+}
+
+interface FieldFacts {
+  /** Name in the TOML table. */
+  readonly key: string;
+  /** Sentences for the operator: meaning, unit, what a change does. */
+  readonly meaning: string;
+  /** Flag without its dashes, where it is not `<table>-<key>`. */
+  readonly flag?: string;
+  /** Variable of the environment that stands above the file and below the flag. */
+  readonly environment?: string;
+}
+
+/** One key of the config. `initial` is its default; an optional key has none, and is undefined when not set. */
+export interface Field<T> extends FieldFacts {
+  readonly kind: FieldKind<NonNullable<T>>;
+  readonly initial: T;
+  /** Shown in the commented default where there is no default. */
+  readonly example: TomlValue | undefined;
+}
+
+type Declared<T> = FieldFacts & { readonly initial: TomlValue; readonly kind: FieldKind<NonNullable<T>> };
+
+function required<T>({ kind, initial, ...facts }: Declared<T>): Field<T> {
+  return { ...facts, kind, initial: kind.fromToml(initial), example: undefined };
+}
+
+type Given = FieldFacts & { readonly initial: TomlValue };
+type GivenText = FieldFacts & { readonly initial: string };
+
+export const durationField = (given: GivenText): Field<number> => required({ ...given, kind: durationKind });
+export const sizeField = (given: GivenText): Field<number> => required({ ...given, kind: sizeKind });
+export const booleanField = (given: FieldFacts & { initial: boolean }): Field<boolean> =>
+  required({ ...given, kind: booleanKind });
+export const pathField = (given: GivenText): Field<string> => required({ ...given, kind: pathKind });
+export const socketField = (given: GivenText): Field<string> => required({ ...given, kind: socketKind });
+export const pathsField = (given: Given & { initial: readonly string[] }): Field<readonly string[]> =>
+  required({ ...given, kind: pathsKind });
+export const countField = (
+  given: FieldFacts & { initial: number; min: number; max: number },
+): Field<number> => {
+  const { min, max, ...facts } = given;
+  return required({ ...facts, kind: countKind(min, max) });
+};
+export const choiceField = <Choice extends string>(
+  given: FieldFacts & { initial: Choice; choices: readonly Choice[] },
+): Field<Choice> => {
+  const { choices, ...facts } = given;
+  return required({ ...facts, kind: choiceKind(choices) });
+};
+export const optionalPathField = (given: FieldFacts & { example: string }): Field<string | undefined> => ({
+  ...given,
+  kind: pathKind,
+  initial: undefined,
+});
+export const optionalListenField = (given: FieldFacts & { example: string }): Field<string | undefined> => ({
+  ...given,
+  kind: listenKind,
+  initial: undefined,
+});
+
+/** PATH_MAX of Linux without its closing zero. */
+const PATH_LENGTH_MAX = 4095;
+/** sun_path of a Unix socket without its closing zero (unix(7)). */
+const SOCKET_PATH_LENGTH_MAX = 107;
+/** More folders than this in a list are a mistake. */
+const LIST_LENGTH_MAX = 64;
+
+const durationKind = textKind('duration, e.g. "30s"', parseDuration, formatDuration);
+const sizeKind = textKind('size, e.g. "64MiB"', parseSize, formatSize);
+const pathKind = textKind("absolute path", (text) => checkPath(text, PATH_LENGTH_MAX), String);
+const socketKind = textKind(
+  "absolute path of a Unix socket, at most 107 bytes",
+  (text) => checkPath(text, SOCKET_PATH_LENGTH_MAX),
+  String,
+);
+const listenKind = textKind('"host:port" or the absolute path of a Unix socket', checkListen, String);
+
+const booleanKind: FieldKind<boolean> = {
+  wanted: "true or false",
+  fromToml(value) {
+    if (typeof value !== "boolean") throw wrong(this.wanted, value);
+    return value;
+  },
+  fromTexts(texts) {
+    const text = lastOf(texts);
+    if (text !== "true" && text !== "false") throw wrong(this.wanted, text);
+    return text === "true";
+  },
+  toToml: (value) => value,
+};
+
+const pathsKind: FieldKind<readonly string[]> = {
+  wanted: "list of absolute paths",
+  fromToml(value) {
+    if (!Array.isArray(value) || value.length > LIST_LENGTH_MAX) throw wrong(this.wanted, value);
+    return value.map((path) => pathKind.fromToml(path));
+  },
+  fromTexts: (texts) => pathsKind.fromToml(texts),
+  toToml: (value) => value,
+};
+
+function textKind<T>(wanted: string, parse: (text: string) => T, format: (value: T) => string): FieldKind<T> {
+  const fromToml = (value: unknown): T => {
+    if (typeof value !== "string") throw wrong(wanted, value);
+    return parse(value);
+  };
+  return { wanted, fromToml, fromTexts: (texts) => fromToml(lastOf(texts)), toToml: format };
+}
+
+function countKind(min: number, max: number): FieldKind<number> {
+  const wanted = `whole number from ${min} to ${max}`;
+  const fromToml = (value: unknown): number => {
+    if (typeof value !== "number" || !Number.isInteger(value) || value < min || value > max) {
+      throw wrong(wanted, value);
+    }
+    return value;
+  };
+  const fromTexts = (texts: readonly string[]): number => {
+    const text = lastOf(texts);
+    return fromToml(/^\d+$/.test(text) ? Number(text) : text);
+  };
+  return { wanted, fromToml, fromTexts, toToml: (value) => value };
+}
+
+function choiceKind<Choice extends string>(choices: readonly Choice[]): FieldKind<Choice> {
+  const wanted = choices.map((choice) => `"${choice}"`).join(" or ");
+  return textKind(
+    wanted,
+    (text) => {
+      const choice = choices.find((candidate) => candidate === text);
+      if (choice === undefined) throw wrong(wanted, text);
+      return choice;
+    },
+    String,
+  );
+}
+
+function checkPath(text: string, lengthMax: number): string {
+  if (!text.startsWith("/") || text.includes("\0") || Buffer.byteLength(text) > lengthMax) {
+    throw wrong(`absolute path of at most ${lengthMax} bytes`, text);
+  }
+  return text.length > 1 ? text.replace(/\/+$/, "") : text;
+}
+
+function checkListen(text: string): string {
+  if (text.startsWith("/")) return checkPath(text, SOCKET_PATH_LENGTH_MAX);
+  const port = Number(/^(?:\[[0-9a-fA-F:.]+\]|[^\s:/[\]]+):(\d{1,5})$/.exec(text)?.[1]);
+  if (!(port >= 1 && port <= 65_535)) throw wrong(listenKind.wanted, text);
+  return text;
+}
+
+function lastOf(texts: readonly string[]): string {
+  return texts.at(-1) ?? "";
+}
+
+function wrong(wanted: string, value: unknown): Error {
+  return invalidArgument(`Cannot read value: want ${wanted}, got ${JSON.stringify(value)?.slice(0, 80)}`, {
+    reason: "config-value-invalid",
+  });
+}

@@ -1,0 +1,208 @@
+import {
+  booleanField,
+  choiceField,
+  countField,
+  durationField,
+  type Field,
+  optionalListenField,
+  optionalPathField,
+  pathField,
+  pathsField,
+  sizeField,
+  socketField,
+} from "./config-fields.js";
+
+/**
+ * Every key of the config, once: parsing, flags, `lazuli config default`, `lazuli config dump` and docs/config.md
+ * come from here. The names on the left are the program's, with units; `key` is the operator's.
+ */
+export const topFields = {
+  root: pathField({
+    key: "root",
+    initial: "/var/lib/lazuli",
+    meaning:
+      "Folder for what must survive a restart: layers, snapshots, metadata. Needs a local file system that overlayfs takes as an upper layer (ext4, xfs, btrfs).",
+  }),
+  state: pathField({
+    key: "state",
+    initial: "/run/lazuli",
+    meaning: "Folder for what a reboot may empty: the node's FUSE mount and the lock.",
+  }),
+} as const;
+
+const snapshotter = {
+  address: socketField({
+    key: "address",
+    flag: "address",
+    initial: "/run/lazuli/snapshotter.sock",
+    meaning:
+      "Unix socket on which containerd finds the snapshotter. The same path stands in its proxy_plugins.",
+  }),
+  resolveTimeoutMs: durationField({
+    key: "resolve_timeout",
+    initial: "30s",
+    meaning:
+      "Longest time that one Prepare may spend on finding out whether a layer can be lazy. After it the layer is left to containerd, which pulls it whole.",
+  }),
+  stopTimeoutMs: durationField({
+    key: "stop_timeout",
+    initial: "10s",
+    meaning: "On SIGTERM, longest wait for calls that are being answered. A second signal ends at once.",
+  }),
+} as const;
+
+const layer = {
+  mount: choiceField({
+    key: "mount",
+    environment: "LAZULI_MOUNT",
+    choices: ["auto", "erofs", "fuse-tree"] as const,
+    initial: "auto",
+    meaning:
+      'How a lazy layer is mounted. "auto" takes EROFS where the kernel can mount it from a file (6.12 and newer), else a FUSE tree.',
+  }),
+  demandDeadlineMs: durationField({
+    key: "demand_deadline",
+    initial: "60s",
+    meaning:
+      "Longest time that a process may wait for bytes of a file, over all retries and mirrors. After it its read fails with EIO.",
+  }),
+  readaheadMaxBytes: sizeField({
+    key: "readahead_max",
+    initial: "1MiB",
+    meaning: "Most bytes that are fetched beyond a read when a process reads a file in order.",
+  }),
+  backgroundFill: booleanField({
+    key: "background_fill",
+    initial: true,
+    meaning: "Fetch the rest of a layer while nobody waits, so that it stays usable without the registry.",
+  }),
+  fuseThreads: countField({
+    key: "fuse_threads",
+    min: 1,
+    max: 64,
+    initial: 4,
+    meaning: "Threads that answer the kernel's requests.",
+  }),
+  workerThreads: countField({
+    key: "worker_threads",
+    min: 1,
+    max: 64,
+    initial: 2,
+    meaning: "Threads that decode and verify. One a core is enough.",
+  }),
+} as const;
+
+const containerd = {
+  enabled: booleanField({
+    key: "enabled",
+    initial: true,
+    meaning:
+      "Look into the content store of containerd for the source of a layer that the client named without image labels. Only ever reads.",
+  }),
+  address: socketField({
+    key: "address",
+    initial: "/run/containerd/containerd.sock",
+    meaning: "containerd's own socket.",
+  }),
+  timeoutMs: durationField({
+    key: "timeout",
+    initial: "2s",
+    meaning: "Longest time for one such look, all calls together.",
+  }),
+} as const;
+
+const registry = {
+  configPaths: pathsField({
+    key: "config_path",
+    initial: ["/etc/containerd/certs.d"],
+    meaning:
+      "Folders with `<host>/hosts.toml`, as containerd has them: mirrors, headers, certificates. First match wins.",
+  }),
+  dockerConfig: optionalPathField({
+    key: "docker_config",
+    example: "/root/.docker/config.json",
+    meaning:
+      "Docker's config file with credentials of registries. Without it registries are asked anonymously.",
+  }),
+  stallTimeoutMs: durationField({
+    key: "stall_timeout",
+    initial: "10s",
+    meaning: "A connection that brings no byte for this long is dropped and the rest is asked for anew.",
+  }),
+  attempts: countField({
+    key: "attempts",
+    min: 1,
+    max: 20,
+    initial: 5,
+    meaning: "Most attempts for one request, the first included, over all mirrors.",
+  }),
+  requestsPerHost: countField({
+    key: "requests_per_host",
+    min: 1,
+    max: 256,
+    initial: 8,
+    meaning: "Most requests that run at once against one host; further ones wait in line.",
+  }),
+} as const;
+
+const metrics = {
+  address: optionalListenField({
+    key: "address",
+    example: "127.0.0.1:9410",
+    meaning:
+      "Where Prometheus finds `/metrics`, and probes find `/healthz`: host:port or a Unix socket. Without the key nothing listens. There is no authentication: keep it on the loopback.",
+  }),
+} as const;
+
+const log = {
+  level: choiceField({
+    key: "level",
+    choices: ["debug", "info", "warn", "error"] as const,
+    initial: "info",
+    meaning: "Least level that is written to stderr.",
+  }),
+  format: choiceField({
+    key: "format",
+    choices: ["json", "text"] as const,
+    initial: "json",
+    meaning: "One JSON object a line, or text for a person at a terminal.",
+  }),
+} as const;
+
+export const tableFields = { snapshotter, layer, containerd, registry, metrics, log } as const;
+
+type ValuesOf<Fields> = {
+  readonly [Name in keyof Fields]: Fields[Name] extends Field<infer Value> ? Value : never;
+};
+
+/** The config as the program sees it: checked, whole, in milliseconds and bytes. */
+export type Config = ValuesOf<typeof topFields> & {
+  readonly [Table in keyof typeof tableFields]: ValuesOf<(typeof tableFields)[Table]>;
+};
+
+/** A key with its place in both worlds. */
+export interface ConfigKey {
+  /** "" for a key at the top. */
+  readonly table: string;
+  /** Name in `Config`. */
+  readonly name: string;
+  /** `layer.mount`, for people. */
+  readonly path: string;
+  readonly flag: string;
+  readonly field: Field<unknown>;
+}
+
+export const configKeys: readonly ConfigKey[] = [
+  ...keysOf("", topFields),
+  ...Object.entries(tableFields).flatMap(([table, fields]) => keysOf(table, fields)),
+];
+
+function keysOf(table: string, fields: object): ConfigKey[] {
+  return Object.entries(fields as Readonly<Record<string, Field<unknown>>>).map(([name, field]) => ({
+    table,
+    name,
+    path: table === "" ? field.key : `${table}.${field.key}`,
+    flag: field.flag ?? (table === "" ? field.key : `${table}-${field.key}`).replaceAll("_", "-"),
+    field,
+  }));
+}

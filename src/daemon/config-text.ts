@@ -1,0 +1,111 @@
+import { stringify } from "smol-toml";
+import type { TomlValue } from "./config-fields.js";
+import { type Config, type ConfigKey, configKeys } from "./config-keys.js";
+
+const COMMENT_WIDTH = 100;
+
+const tableMeanings: Readonly<Record<string, string>> = {
+  "": "Where lazuli keeps its files.",
+  snapshotter: "The service that containerd plugs in.",
+  layer: "Lazy layers.",
+  containerd: "The containerd of this host.",
+  registry: "How registries are reached.",
+  metrics: "Figures for Prometheus.",
+  log: "The log on stderr.",
+};
+
+/** Every key with its meaning and default, as a file to start from: all values are commented out. */
+export function defaultConfigText(): string {
+  const lines = ["# lazuli's config. Every value that is shown is the default: uncomment what you change."];
+  forEachTable((table, keys) => {
+    lines.push("", ...(table === "" ? [] : [`[${table}]`]));
+    for (const [index, key] of keys.entries()) {
+      if (index > 0) lines.push("");
+      lines.push(...comment(key.field.meaning), `# ${assignment(key, key.field.initial)}`);
+    }
+  });
+  return `${lines.join("\n")}\n`;
+}
+
+/** The config in force, as TOML that reads back to the same. Keys that are not set are left out. */
+export function dumpConfig(config: Config): string {
+  const lines: string[] = [];
+  forEachTable((table, keys) => {
+    const place = (table === "" ? config : config[table as keyof Config]) as Record<string, unknown>;
+    const set = keys.filter((key) => place[key.name] !== undefined);
+    if (set.length === 0) return;
+    if (table !== "") lines.push("", `[${table}]`);
+    for (const key of set) lines.push(assignment(key, place[key.name]));
+  });
+  return `${lines.join("\n")}\n`;
+}
+
+/** The text of docs/config.md. */
+export function configPage(): string {
+  const lines = [
+    "# Config",
+    "",
+    "lazuli reads `/etc/lazuli/config.toml`, or the file named by `--config` or `LAZULI_CONFIG`. Without a file every",
+    "key has its default. A flag stands above a variable of the environment, that above the file, and the file above",
+    "the default. An unknown key is an error. `lazuli config default` prints this page as a file to start from,",
+    "`lazuli config check` checks a file, and `lazuli config dump` shows what is in force.",
+    "",
+    'Durations are texts such as `"30s"` or `"1m30s"`, sizes are texts such as `"64MiB"`. There are no special values:',
+    "a key that can be off is a key that can be left out.",
+    "",
+    "This page is generated (`node dist/src/cli/main.js config docs > docs/config.md`).",
+  ];
+  forEachTable((table, keys) => {
+    lines.push("", table === "" ? "## At the top" : `## [${table}]`, "", tableMeanings[table] ?? "");
+    lines.push("", "| key | default | value | flag | meaning |", "|---|---|---|---|---|");
+    for (const key of keys) lines.push(pageRow(key));
+  });
+  return `${lines.join("\n")}\n`;
+}
+
+function pageRow(key: ConfigKey): string {
+  const { field } = key;
+  const initial = field.initial === undefined ? "not set" : `\`${tomlOf(key, field.initial)}\``;
+  const variable = field.environment === undefined ? "" : ` (or \`${field.environment}\`)`;
+  const cells = [
+    `\`${field.key}\``,
+    initial,
+    field.kind.wanted,
+    `\`--${key.flag}\`${variable}`,
+    field.meaning,
+  ];
+  return `| ${cells.map((cell) => cell.replaceAll("|", "\\|")).join(" | ")} |`;
+}
+
+function forEachTable(visit: (table: string, keys: readonly ConfigKey[]) => void): void {
+  for (const table of new Set(configKeys.map((key) => key.table))) {
+    visit(
+      table,
+      configKeys.filter((key) => key.table === table),
+    );
+  }
+}
+
+function assignment(key: ConfigKey, value: unknown): string {
+  return `${key.field.key} = ${value === undefined ? literal(key.field.example ?? "") : tomlOf(key, value)}`;
+}
+
+function tomlOf(key: ConfigKey, value: unknown): string {
+  return literal(key.field.kind.toToml(value as never));
+}
+
+function literal(value: TomlValue): string {
+  return stringify({ value })
+    .replace(/^value = /, "")
+    .trim();
+}
+
+function comment(text: string): string[] {
+  const lines = [""];
+  for (const word of text.split(" ")) {
+    const last = lines[lines.length - 1]!;
+    if (last.length + word.length + 1 > COMMENT_WIDTH) lines.push(word);
+    else lines[lines.length - 1] = last === "" ? word : `${last} ${word}`;
+  }
+  return lines.map((line) => `# ${line}`);
+}

@@ -1,0 +1,28 @@
+import { lstat, mkdir } from "node:fs/promises";
+import { failedPrecondition } from "../errors/index.js";
+
+/** Only the daemon's user may look in: the files of every image lie below (CVE-2024-25621 was such a folder). */
+const FOLDER_MODE = 0o700;
+
+/** Makes a folder of our own, or checks the one that is there. @throws FAILED_PRECONDITION */
+export async function ensurePrivateFolder(path: string): Promise<void> {
+  await mkdir(path, { recursive: true, mode: FOLDER_MODE });
+  const stat = await lstat(path);
+  if (!stat.isDirectory()) {
+    throw failedPrecondition(`Cannot use ${path}: want a folder, got a link or another file`, {
+      subject: path,
+      reason: "folder-invalid",
+      hint: "Give the real path of a folder",
+    });
+  }
+  if (stat.uid !== process.getuid?.() || (stat.mode & 0o077) !== 0) {
+    throw failedPrecondition(
+      `Cannot use ${path}: want mode 0700 and owner ${process.getuid?.()}, got ${(stat.mode & 0o777).toString(8)} and owner ${stat.uid}`,
+      {
+        subject: path,
+        reason: "folder-open",
+        hint: `It may hold every image's files: check who may look in, then chmod 0700 ${path}`,
+      },
+    );
+  }
+}

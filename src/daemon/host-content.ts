@@ -1,0 +1,164 @@
+import pLimit from "p-limit";
+import { linkSignals } from "../async/index.js";
+import type { Digest } from "../bytes/index.js";
+import { LazuliError } from "../errors/index.js";
+import { log } from "../observe/index.js";
+import type { FoundLayer, HostContent, LayerQuery } from "../snapshotters/index.js";
+import { readImage } from "./image-blobs.js";
+import { ImageIndex, type IndexedImage } from "./image-index.js";
+import { sourcesOfLabels } from "./image-sources.js";
+
+/** A manifest in a content store, with what containerd wrote beside it. */
+export interface StoredManifest {
+  readonly digest: Digest;
+  readonly createdAtNanoseconds: bigint;
+  readonly labels: Readonly<Record<string, string>>;
+}
+
+export interface ContentRequest {
+  readonly namespace: string;
+  readonly signal: AbortSignal;
+}
+
+/** Read access to one containerd: its content store and its image records. */
+export interface ContentReader {
+  /** Manifests that have a config beside them, at most `countMax`, newest first. */
+  manifests(request: ContentRequest & { readonly countMax: number }): Promise<readonly StoredManifest[]>;
+  /** A whole blob, verified against its digest. @throws NOT_FOUND, DATA_LOSS, RESOURCE_EXHAUSTED */
+  read(request: ContentRequest & { readonly digest: Digest; readonly sizeMax: number }): Promise<Buffer>;
+  /** Names of images in a repository (`host/repository`) that point at this manifest, directly or over an index. */
+  imageNames(
+    request: ContentRequest & { readonly repository: string; readonly manifestDigest: Digest },
+  ): Promise<readonly string[]>;
+}
+
+export interface HostContentOptions {
+  readonly reader: ContentReader;
+  /** Longest time for one look, waiting for earlier ones included. */
+  readonly timeoutMs: number;
+}
+
+/** Newest manifests of a namespace that a look considers; older ones are left out. */
+const MANIFESTS_MAX = 512;
+/** Manifests and configs that are read at once. */
+const READS_MAX = 8;
+
+/**
+ * Finds the registry source of a layer that a client named by its chain id only, in the content store of the host's
+ * containerd: by the time of Prepare the image's manifest and config are there, and containerd has written the
+ * repository beside them. Reads only, never fails a Prepare: where there is no answer in time there is none.
+ */
+export function hostContent(options: HostContentOptions): HostContent {
+  const index = new ImageIndex();
+  // Prepare comes layer by layer: the first look learns the whole image, those behind it find it in memory.
+  const inTurn = pLimit(1);
+  const sources = new Map<string, readonly string[]>();
+
+  const find = async (query: LayerQuery, signal: AbortSignal): Promise<FoundLayer | undefined> => {
+    const known = chosen(query, index, sources);
+    if (known !== undefined) return await named(query, known, signal);
+    await learn(query.namespace, signal);
+    const learnt = chosen(query, index, sources);
+    return learnt === undefined ? undefined : await named(query, learnt, signal);
+  };
+
+  const learn = async (namespace: string, signal: AbortSignal): Promise<void> => {
+    const manifests = await options.reader.manifests({ namespace, countMax: MANIFESTS_MAX, signal });
+    const limit = pLimit(READS_MAX);
+    // Oldest first into the index, so that the newest is the one that it forgets last.
+    const unknown = manifests.filter((manifest) => !index.has(namespace, manifest.digest)).reverse();
+    const images = await Promise.all(
+      unknown.map((manifest) =>
+        limit(() =>
+          readImage({ reader: options.reader, namespace, manifestDigest: manifest.digest, signal }),
+        ),
+      ),
+    );
+    for (const image of images) if (image !== undefined) index.add(image);
+    for (const key of sources.keys()) if (key.startsWith(`${namespace} `)) sources.delete(key);
+    for (const manifest of manifests) {
+      sources.set(`${namespace} ${manifest.digest}`, sourcesOfLabels(manifest.labels));
+    }
+  };
+
+  const named = async (query: LayerQuery, choice: Choice, signal: AbortSignal): Promise<FoundLayer> => {
+    const { namespace } = query;
+    const { image, repositories } = choice;
+    for (const repository of repositories) {
+      const names = await options.reader.imageNames({
+        namespace,
+        repository,
+        manifestDigest: image.manifestDigest,
+        signal,
+      });
+      if (names[0] !== undefined) return found(query, image, names[0]);
+    }
+    return found(query, image, `${repositories[0]}@${image.manifestDigest}`);
+  };
+
+  return {
+    findLayer: async (query) => {
+      using deadline = linkSignals([query.signal], options.timeoutMs);
+      try {
+        return await inTurn(async () => {
+          deadline.signal.throwIfAborted();
+          return await find(query, deadline.signal);
+        });
+      } catch (thrown) {
+        query.signal?.throwIfAborted();
+        const { code, message } = LazuliError.from(deadline.signal.aborted ? deadline.signal.reason : thrown);
+        log.warn("Cannot look into the host's content store", {
+          reason: "host-content-unavailable",
+          namespace: query.namespace,
+          chainId: query.chainId,
+          code,
+          error: message,
+        });
+        return undefined;
+      }
+    },
+  };
+}
+
+interface Choice {
+  readonly image: IndexedImage;
+  readonly repositories: readonly string[];
+}
+
+function chosen(
+  query: LayerQuery,
+  index: ImageIndex,
+  sources: ReadonlyMap<string, readonly string[]>,
+): Choice | undefined {
+  const images = index.imagesWith(query.namespace, query.chainId);
+  const blobs = new Set(images.map((image) => layerAt(image, query.chainId).digest));
+  if (blobs.size > 1) {
+    // A chain id is what a config claims. Where two images claim it for different blobs, one may be a forgery that
+    // would stand below the other's containers; containerd's own pull compares the content, so it is left to it.
+    log.warn("Two images claim the same layer for different blobs", {
+      reason: "host-content-ambiguous",
+      namespace: query.namespace,
+      chainId: query.chainId,
+    });
+    return undefined;
+  }
+  for (const image of images) {
+    const repositories = sources.get(`${image.namespace} ${image.manifestDigest}`) ?? [];
+    if (repositories.length > 0) return { image, repositories };
+  }
+  return undefined;
+}
+
+function layerAt(image: IndexedImage, chainId: string): IndexedImage["layers"][number] {
+  return image.layers[image.chainIds.indexOf(chainId)]!;
+}
+
+function found(query: LayerQuery, image: IndexedImage, reference: string): FoundLayer {
+  const layer = layerAt(image, query.chainId);
+  return {
+    reference,
+    layer,
+    manifestDigest: image.manifestDigest,
+    neighbours: image.layers.filter((other) => other !== layer),
+  };
+}

@@ -1,0 +1,10 @@
+/**
+ * The composition root: config, parts in order, logs, metrics, the end.
+ *
+ *     const { config } = await loadConfig({ file: undefined, environment: process.env, flags: {} });
+ */
+export { buildVersion } from "./build-version.js";
+export { CONFIG_FILE_DEFAULT, type ConfigSources, loadConfig, readConfig } from "./config.js";
+export { type Config, type ConfigKey, configKeys } from "./config-keys.js";
+export { configPage, defaultConfigText, dumpConfig } from "./config-text.js";
+export { nearestWord } from "./nearest.js";

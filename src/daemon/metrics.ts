@@ -1,0 +1,163 @@
+import { assert } from "../errors/index.js";
+
+/** Values of the labels of one series, in the order in which the metric names them. */
+type LabelValues = readonly string[];
+
+/** Series of one metric. Beyond it a new set of labels is counted under "other", so a stranger can't grow the page. */
+export const SERIES_MAX = 256;
+
+interface Facts {
+  /** `lazuli_…`, with the unit at the end (prometheus.io/docs/practices/naming). */
+  readonly name: string;
+  readonly help: string;
+  readonly labels?: readonly string[];
+}
+
+export interface Sample {
+  readonly labels?: LabelValues;
+  readonly value: number;
+}
+
+export interface Counter {
+  add(labels: LabelValues, amount?: number): void;
+}
+
+export interface Histogram {
+  observe(labels: LabelValues, value: number): void;
+}
+
+interface Metric {
+  readonly facts: Facts;
+  readonly type: "counter" | "gauge" | "histogram";
+  lines(): Iterable<string>;
+}
+
+/** Counters, histograms, and gauges that are read when somebody asks, in the Prometheus text format 0.0.4. */
+export class Metrics {
+  readonly #metrics = new Map<string, Metric>();
+
+  counter(facts: Facts): Counter {
+    const series = new SeriesMap<{ value: number }>(facts, () => ({ value: 0 }));
+    this.#register({
+      facts,
+      type: "counter",
+      *lines() {
+        for (const [labels, entry] of series) yield line(facts.name, facts.labels, labels, entry.value);
+      },
+    });
+    return {
+      add: (labels, amount = 1) => {
+        series.get(labels).value += amount;
+      },
+    };
+  }
+
+  histogram(facts: Facts & { readonly buckets: readonly number[] }): Histogram {
+    const { buckets } = facts;
+    const series = new SeriesMap(facts, () => ({ counts: buckets.map(() => 0), count: 0, sum: 0 }));
+    this.#register({
+      facts,
+      type: "histogram",
+      *lines() {
+        const names = [...(facts.labels ?? []), "le"];
+        for (const [labels, entry] of series) {
+          for (const [index, bound] of buckets.entries()) {
+            yield line(`${facts.name}_bucket`, names, [...labels, String(bound)], entry.counts[index]!);
+          }
+          yield line(`${facts.name}_bucket`, names, [...labels, "+Inf"], entry.count);
+          yield line(`${facts.name}_sum`, facts.labels, labels, entry.sum);
+          yield line(`${facts.name}_count`, facts.labels, labels, entry.count);
+        }
+      },
+    });
+    return {
+      observe: (labels, value) => {
+        const entry = series.get(labels);
+        for (const [index, bound] of buckets.entries()) if (value <= bound) entry.counts[index]! += 1;
+        entry.count += 1;
+        entry.sum += value;
+      },
+    };
+  }
+
+  /** Figures that somebody else keeps: `read` is called for each page. */
+  watch(facts: Facts & { readonly type: "counter" | "gauge"; readonly read: () => Iterable<Sample> }): void {
+    this.#register({
+      facts,
+      type: facts.type,
+      *lines() {
+        let count = 0;
+        for (const sample of facts.read()) {
+          if (count++ >= SERIES_MAX) return;
+          yield line(facts.name, facts.labels, sample.labels ?? [], sample.value);
+        }
+      },
+    });
+  }
+
+  /** The page, with a line break at its end. */
+  text(): string {
+    const lines: string[] = [];
+    for (const { facts, type, lines: samples } of this.#metrics.values()) {
+      lines.push(`# HELP ${facts.name} ${facts.help}`, `# TYPE ${facts.name} ${type}`, ...samples());
+    }
+    return `${lines.join("\n")}\n`;
+  }
+
+  /** Names and meanings, for the docs. */
+  describe(): readonly { name: string; type: string; labels: readonly string[]; help: string }[] {
+    return [...this.#metrics.values()].map(({ facts, type }) => ({
+      name: facts.name,
+      type,
+      labels: facts.labels ?? [],
+      help: facts.help,
+    }));
+  }
+
+  #register(metric: Metric): void {
+    assert(!this.#metrics.has(metric.facts.name), `metric ${metric.facts.name} is registered once`);
+    this.#metrics.set(metric.facts.name, metric);
+  }
+}
+
+class SeriesMap<Entry> {
+  readonly #facts: Facts;
+  readonly #make: () => Entry;
+  readonly #entries = new Map<string, { labels: LabelValues; entry: Entry }>();
+
+  constructor(facts: Facts, make: () => Entry) {
+    this.#facts = facts;
+    this.#make = make;
+  }
+
+  get(labels: LabelValues): Entry {
+    const names = this.#facts.labels ?? [];
+    assert(labels.length === names.length, `${this.#facts.name} takes ${names.length} labels`);
+    const key = labels.join("\0");
+    const known = this.#entries.get(key);
+    if (known !== undefined) return known.entry;
+    const others = names.map(() => "other");
+    if (this.#entries.size >= SERIES_MAX && key !== others.join("\0")) return this.get(others);
+    const made = { labels, entry: this.#make() };
+    this.#entries.set(key, made);
+    return made.entry;
+  }
+
+  *[Symbol.iterator](): Iterator<[LabelValues, Entry]> {
+    for (const { labels, entry } of this.#entries.values()) yield [labels, entry];
+  }
+}
+
+function line(
+  name: string,
+  names: readonly string[] | undefined,
+  values: LabelValues,
+  value: number,
+): string {
+  const pairs = (names ?? []).map((label, index) => `${label}="${escapeLabel(values[index] ?? "")}"`);
+  return `${name}${pairs.length === 0 ? "" : `{${pairs.join(",")}}`} ${value}`;
+}
+
+function escapeLabel(value: string): string {
+  return value.replace(/[\\"\n]/g, (character) => (character === "\n" ? "\\n" : `\\${character}`));
+}
