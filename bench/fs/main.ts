@@ -68,7 +68,7 @@ async function prepareSubjects(cleanup: Cleanup, work: string): Promise<Subject[
   const subjects: Subject[] = [];
   for (const rung of ["erofs", "fuse-tree"]) {
     const lab = await startLab({ config: `[layer]\nmount = "${rung}"\nbackground_fill = false` });
-    cleanup.add(() => lab[Symbol.asyncDispose]());
+    cleanup.add(async () => await lab[Symbol.asyncDispose]());
     const mountImage = async (snapshotter: string): Promise<string> => {
       const folder = await mkdtemp(join(work, "mount-"));
       await lab.containerd.ctr(["images", "mount", "--snapshotter", snapshotter, image, folder]);
