@@ -7,7 +7,7 @@
 /** Kinds of what a session serves. Flat: `/<layer number>` is that layer's data file. Tree: the root is one layer. */
 export const sessionKinds = { flat: 0, tree: 1 } as const;
 
-/** What became of a unit in `ingest`. Also the state codes of `unitStates`. */
+/** What became of a unit in `ingest` and `verify`. For `verify`: intact is alreadyPresent, missing or cut short is truncated. */
 export const unitOutcomes = { stored: 0, alreadyPresent: 1, corrupt: 2, truncated: 3, ioError: 4 } as const;
 
 export interface NativeLayerOptions {

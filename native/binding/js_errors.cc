@@ -1,0 +1,34 @@
+#include "js_errors.h"
+
+#include <uv.h>
+
+#include <stdexcept>
+#include <string>
+#include <system_error>
+
+namespace lazuli {
+
+Napi::Error systemError(Napi::Env env, int error, const char* call) {
+  const std::string code = uv_err_name(-error);
+  Napi::Error wrapped = Napi::Error::New(env, code + ": " + uv_strerror(-error) + ", " + call);
+  wrapped.Set("code", Napi::String::New(env, code));
+  wrapped.Set("errno", Napi::Number::New(env, -error));
+  wrapped.Set("syscall", Napi::String::New(env, call));
+  return wrapped;
+}
+
+Napi::Error toJsError(Napi::Env env, const std::exception& thrown) {
+  if (const auto* system = dynamic_cast<const std::system_error*>(&thrown)) {
+    // what() is "<call>: <text>": the call is what was given to the constructor.
+    const std::string text = system->what();
+    return systemError(env, system->code().value(), text.substr(0, text.find(':')).c_str());
+  }
+  Napi::Error wrapped = Napi::Error::New(env, thrown.what());
+  const bool isRange = dynamic_cast<const std::out_of_range*>(&thrown) != nullptr;
+  const bool isArgument = dynamic_cast<const std::invalid_argument*>(&thrown) != nullptr;
+  if (isRange) wrapped.Set("code", Napi::String::New(env, "ERR_OUT_OF_RANGE"));
+  if (isArgument) wrapped.Set("code", Napi::String::New(env, "ERR_INVALID_ARG_VALUE"));
+  return wrapped;
+}
+
+}  // namespace lazuli

@@ -1,0 +1,147 @@
+#pragma once
+
+#include <atomic>
+#include <condition_variable>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <span>
+#include <unordered_set>
+#include <vector>
+
+#include "erofs_image.h"
+#include "file_descriptor.h"
+#include "unit_table.h"
+
+namespace lazuli {
+
+enum class UnitState : uint8_t { missing = 0, unverified = 1, verified = 2 };
+
+/** What became of a unit; the numbers of `unitOutcomes` in src/fuse/binding.ts. */
+enum class Outcome : uint8_t { stored = 0, alreadyPresent = 1, corrupt = 2, truncated = 3, ioError = 4 };
+
+/** What stands between a range of the data file and its bytes. */
+struct Need {
+  bool isUnverified = false;
+  bool isMissing = false;
+  /** The first and last missing unit. */
+  size_t firstMissing = 0;
+  size_t lastMissing = 0;
+  /** The layer's damage epoch before it was looked at: any damage since then makes this stale. */
+  uint64_t damageEpoch = 0;
+
+  void addMissing(size_t unit);
+  /** What a read of both ranges needs. */
+  void merge(const Need& other);
+};
+
+/**
+ * One layer on disk: the unit table, the sparse data file, and the state of each unit.
+ *
+ *     missing ──store()──▶ verified ◀──verify()── unverified (on disk since an earlier process)
+ *        ▲───────────── damage ────────────┴───────────────┘
+ *
+ * A verified unit has checksums of its blocks in memory, and read() gives out only bytes that agree with them, so that
+ * neither a bad disk nor a foreign write reaches a reader. The checksums come from bytes whose SHA-256 was right; they
+ * are written once, before the state says verified, and never change, because the digest pins the bytes.
+ */
+class Layer {
+ public:
+  struct Options {
+    uint32_t number;
+    FileDescriptor data;
+    UnitTable units;
+    /** One bit a unit: on disk already, not verified yet. */
+    std::span<const uint8_t> present;
+    std::unique_ptr<ErofsImage> image;
+  };
+
+  /** Throws std::invalid_argument when `present` is too short. */
+  explicit Layer(Options options);
+
+  uint32_t number() const { return number_; }
+  int dataFd() const { return data_.get(); }
+  const UnitTable& units() const { return units_; }
+  /** Null where the layer has no tree. */
+  const ErofsImage* image() const { return image_.get(); }
+  bool isRemoved() const { return removed_.load(std::memory_order_acquire); }
+  void markRemoved() { removed_.store(true, std::memory_order_release); }
+
+  UnitState state(size_t unit) const;
+  std::vector<uint8_t> presence() const;
+  size_t presentCount() const { return presentCount_.load(std::memory_order_relaxed); }
+  /** Grows with each unit that turns out to be damaged. */
+  uint64_t damageEpoch() const { return damageEpoch_.load(std::memory_order_acquire); }
+
+  /** The right to change a unit. At most one at a time for a unit; a holder must not wait for another claim. */
+  class Claim {
+   public:
+    Claim(Layer& layer, size_t unit);
+    ~Claim();
+    Claim(const Claim&) = delete;
+    Claim& operator=(const Claim&) = delete;
+
+   private:
+    Layer& layer_;
+    size_t unit_;
+  };
+
+  /** Checks the digest, writes, and marks the unit verified. Needs the claim. `bytes` has the unit's length. */
+  Outcome store(size_t unit, std::span<const uint8_t> bytes);
+
+  struct Verdict {
+    /** alreadyPresent when intact, truncated when missing or cut short, corrupt, ioError. */
+    Outcome outcome;
+    /** The unit was present and is missing now. */
+    bool isNewlyDamaged;
+  };
+
+  /** Checks a unit that is present against its digest, from disk. Needs the claim. */
+  Verdict verify(size_t unit);
+
+  /** What read() would meet in the range now. */
+  Need need(uint64_t offset, uint64_t length) const;
+
+  struct ReadResult {
+    /** Inside the buffer; empty when a unit was damaged. */
+    std::span<const uint8_t> bytes;
+    /** Units that were verified before and are missing now. */
+    std::vector<size_t> damaged;
+    bool isIntact;
+  };
+
+  /**
+   * Reads and checks a range whose units are all verified. Bytes between units are zeros. The buffer has room for
+   * `length` + 2 CHECK_BLOCKs.
+   */
+  ReadResult read(uint64_t offset, size_t length, std::span<uint8_t> buffer);
+
+ private:
+  struct Record {
+    std::atomic<UnitState> state{UnitState::missing};
+    /** Guarded by the claim until the state says verified. */
+    bool hasChecksums = false;
+    uint32_t onlyChecksum = 0;
+    std::unique_ptr<uint32_t[]> checksums;
+
+    const uint32_t* list() const { return checksums != nullptr ? checksums.get() : &onlyChecksum; }
+    uint32_t* place(size_t blocks);
+  };
+
+  bool markDamaged(size_t unit);
+  bool isIntact(size_t unit, uint64_t from, uint64_t to, const uint8_t* bytes) const;
+
+  const uint32_t number_;
+  const FileDescriptor data_;
+  const UnitTable units_;
+  const std::unique_ptr<ErofsImage> image_;
+  const std::unique_ptr<Record[]> records_;
+  std::atomic<size_t> presentCount_{0};
+  std::atomic<uint64_t> damageEpoch_{0};
+  std::atomic<bool> removed_{false};
+  std::mutex claimsMutex_;
+  std::condition_variable claimsChanged_;
+  std::unordered_set<size_t> claims_;
+};
+
+}  // namespace lazuli

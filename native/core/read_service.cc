@@ -1,0 +1,192 @@
+#include "read_service.h"
+
+#include <cerrno>
+#include <cstring>
+
+#include "limits.h"
+
+namespace lazuli {
+namespace {
+
+/** Room for one answer, and for one piece of it with the blocks around it. One a thread. */
+struct Scratch {
+  std::unique_ptr<uint8_t[]> answer = std::make_unique_for_overwrite<uint8_t[]>(READ_MAX);
+  std::unique_ptr<uint8_t[]> window = std::make_unique_for_overwrite<uint8_t[]>(READ_MAX + 2 * CHECK_BLOCK);
+
+  std::span<uint8_t> windowSpan() const { return {window.get(), READ_MAX + 2 * CHECK_BLOCK}; }
+};
+
+Scratch& scratch() {
+  thread_local Scratch scratch;
+  return scratch;
+}
+
+}  // namespace
+
+ReadService::ReadService(const Parts& parts)
+    : workers_(parts.workers),
+      events_(parts.events),
+      stats_(parts.stats),
+      waiting_(parts.waitingReadsMax, parts.events, parts.stats) {}
+
+void ReadService::serve(const std::shared_ptr<FuseSession>& session, uint64_t unique,
+                        const std::shared_ptr<Layer>& layer, std::span<const Segment> segments) {
+  Need need;
+  if (attempt(*session, unique, *layer, segments, need)) return;
+  const auto read = std::make_shared<WaitingRead>();
+  read->session = session;
+  read->unique = unique;
+  read->layer = layer;
+  read->segments.assign(segments.begin(), segments.end());
+  if (!waiting_.add(read)) {
+    Stats::add(stats_.failedReads);
+    session->replyError(unique, EIO);
+    return;
+  }
+  resumeOrFail(read);
+}
+
+/** Tries the read until it is answered, parked, or with a worker. */
+void ReadService::resume(const WaitingReadPointer& read) {
+  for (;;) {
+    Need need;
+    if (attempt(*read->session, read->unique, *read->layer, read->segments, need)) {
+      waiting_.finish(*read);
+      return;
+    }
+    if (need.isUnverified) {
+      workers_.post(Priority::urgent, [this, read](bool isCancelled) {
+        if (isCancelled) answerError(read, EIO);
+        else verifyThenResume(read);
+      });
+      return;
+    }
+    switch (waiting_.park(read, need)) {
+      case WaitingReads::Parked::parked: return;
+      case WaitingReads::Parked::unitArrived: continue;
+      case WaitingReads::Parked::interrupted: return answerError(read, EINTR);
+      case WaitingReads::Parked::removed: return answerError(read, EIO);
+    }
+  }
+}
+
+void ReadService::resumeOrFail(const WaitingReadPointer& read) {
+  try {
+    resume(read);
+  } catch (...) {
+    // Out of memory before the read was answered or parked: nothing after that allocates.
+    answerError(read, EIO);
+  }
+}
+
+void ReadService::verifyThenResume(const WaitingReadPointer& read) {
+  Layer& layer = *read->layer;
+  try {
+    for (const Segment& segment : read->segments) {
+      if (segment.kind != Segment::Kind::data) continue;
+      const UnitRange range = layer.units().overlapping(segment.offset, segment.length);
+      for (size_t unit = range.first; unit < range.end; unit++) {
+        if (layer.state(unit) != UnitState::unverified) continue;
+        const Layer::Claim claim(layer, unit);
+        // Another worker may have checked it while this one waited for the claim.
+        if (layer.state(unit) != UnitState::unverified) continue;
+        if (layer.verify(unit).isNewlyDamaged) unitDamaged(layer, unit);
+      }
+    }
+  } catch (...) {
+    return answerError(read, EIO);
+  }
+  resumeOrFail(read);
+}
+
+bool ReadService::attempt(const FuseSession& session, uint64_t unique, Layer& layer, std::span<const Segment> segments,
+                          Need& need) {
+  for (;;) {
+    need = Need{};
+    need.damageEpoch = layer.damageEpoch();
+    for (const Segment& segment : segments) {
+      if (segment.kind == Segment::Kind::data) need.merge(layer.need(segment.offset, segment.length));
+    }
+    if (need.isUnverified || need.isMissing) return false;
+    std::span<const uint8_t> bytes;
+    if (!assemble(layer, segments, bytes)) continue;
+    session.reply(unique, bytes);
+    Stats::add(stats_.bytesServed, bytes.size());
+    return true;
+  }
+}
+
+/** False when a unit was damaged, which is missing now. */
+bool ReadService::assemble(Layer& layer, std::span<const Segment> segments, std::span<const uint8_t>& bytes) {
+  Scratch& space = scratch();
+  const bool isSingle = segments.size() == 1;
+  size_t used = 0;
+  for (const Segment& segment : segments) {
+    uint8_t* to = space.answer.get() + used;
+    used += segment.length;
+    if (segment.kind == Segment::Kind::memory) {
+      std::memcpy(to, segment.bytes, segment.length);
+    } else if (segment.kind == Segment::Kind::zeros) {
+      std::memset(to, 0, segment.length);
+    } else {
+      const Layer::ReadResult result = layer.read(segment.offset, segment.length, space.windowSpan());
+      for (const size_t unit : result.damaged) unitDamaged(layer, unit);
+      if (!result.isIntact) return false;
+      bytes = result.bytes;
+      if (isSingle) return true;
+      std::memcpy(to, result.bytes.data(), segment.length);
+    }
+  }
+  bytes = {space.answer.get(), used};
+  return true;
+}
+
+bool ReadService::interrupt(const FuseSession& session, uint64_t unique) {
+  switch (waiting_.interrupt(session, unique)) {
+    case WaitingReads::Interrupted::unknown: return false;
+    case WaitingReads::Interrupted::noted: return true;
+    case WaitingReads::Interrupted::taken: break;
+  }
+  session.replyError(unique, EINTR);
+  return true;
+}
+
+void ReadService::unitsArrived(const Layer& layer, uint64_t firstUnit, uint64_t lastUnit) {
+  for (const WaitingReadPointer& read : waiting_.take(layer, firstUnit, lastUnit)) resumeOrFail(read);
+}
+
+void ReadService::unitDamaged(const Layer& layer, uint64_t unit) {
+  Stats::add(stats_.unitsDamaged);
+  events_.damaged({layer.number(), unit});
+}
+
+void ReadService::fail(const Layer& layer, uint64_t firstUnit, uint64_t lastUnit, int error) {
+  answerTaken(waiting_.takeFailed(layer, firstUnit, lastUnit), error);
+}
+
+void ReadService::failLayer(const Layer& layer) {
+  answerTaken(waiting_.takeAllOfLayer(layer), EIO);
+}
+
+void ReadService::failSession(const FuseSession& session) {
+  answerTaken(waiting_.takeAllOfSession(session), EIO);
+}
+
+void ReadService::failAll() {
+  answerTaken(waiting_.takeAll(), EIO);
+}
+
+void ReadService::answerError(const WaitingReadPointer& read, int error) {
+  if (error != EINTR) Stats::add(stats_.failedReads);
+  waiting_.finish(*read, error == EINTR);
+  read->session->replyError(read->unique, error);
+}
+
+void ReadService::answerTaken(std::span<const WaitingReadPointer> reads, int error) {
+  for (const WaitingReadPointer& read : reads) {
+    Stats::add(stats_.failedReads);
+    read->session->replyError(read->unique, error);
+  }
+}
+
+}  // namespace lazuli

@@ -1,0 +1,60 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+
+#include "events.h"
+#include "fuse_session.h"
+#include "layer.h"
+#include "stats.h"
+#include "waiting_reads.h"
+#include "worker_pool.h"
+
+namespace lazuli {
+
+/**
+ * Answers READs: at once when every unit is verified, after a check from disk when some are not verified yet, and when
+ * JavaScript has delivered them when some are missing.
+ */
+class ReadService {
+ public:
+  struct Parts {
+    WorkerPool& workers;
+    Events& events;
+    Stats& stats;
+    size_t waitingReadsMax;
+  };
+
+  explicit ReadService(const Parts& parts);
+
+  /** Answers the request, now or later. */
+  void serve(const std::shared_ptr<FuseSession>& session, uint64_t unique, const std::shared_ptr<Layer>& layer,
+             std::span<const Segment> segments);
+  /** False when the read is not waiting: it may be about to. */
+  bool interrupt(const FuseSession& session, uint64_t unique);
+  /** Tries the reads again that waited for these units. */
+  void unitsArrived(const Layer& layer, uint64_t firstUnit, uint64_t lastUnit);
+  void unitDamaged(const Layer& layer, uint64_t unit);
+  void fail(const Layer& layer, uint64_t firstUnit, uint64_t lastUnit, int error);
+  void failLayer(const Layer& layer);
+  void failSession(const FuseSession& session);
+  void failAll();
+  size_t waitingCount() const { return waiting_.count(); }
+
+ private:
+  bool attempt(const FuseSession& session, uint64_t unique, Layer& layer, std::span<const Segment> segments, Need& need);
+  bool assemble(Layer& layer, std::span<const Segment> segments, std::span<const uint8_t>& bytes);
+  void resume(const WaitingReadPointer& read);
+  void resumeOrFail(const WaitingReadPointer& read);
+  void verifyThenResume(const WaitingReadPointer& read);
+  void answerError(const WaitingReadPointer& read, int error);
+  void answerTaken(std::span<const WaitingReadPointer> reads, int error);
+
+  WorkerPool& workers_;
+  Events& events_;
+  Stats& stats_;
+  WaitingReads waiting_;
+};
+
+}  // namespace lazuli

@@ -1,0 +1,138 @@
+#include "unit_jobs.h"
+
+#include <algorithm>
+#include <stdexcept>
+
+#include "limits.h"
+
+namespace lazuli {
+namespace {
+
+/** Cuts at the borders of streams, into parts of at least INGEST_JOB_BYTES compressed bytes where there are so many. */
+std::vector<UnitRange> cutAtStreams(const UnitTable& units, UnitRange whole) {
+  std::vector<UnitRange> parts;
+  size_t start = whole.first;
+  while (start < whole.end) {
+    uint64_t bytes = 0;
+    size_t end = start;
+    while (end < whole.end && bytes < INGEST_JOB_BYTES) {
+      bytes += units.blobLength(end);
+      end = std::min(units.streamEnd(end), whole.end);
+    }
+    parts.push_back({start, end});
+    start = end;
+  }
+  return parts;
+}
+
+std::vector<UnitRange> cutByLength(const UnitTable& units, UnitRange whole) {
+  std::vector<UnitRange> parts;
+  size_t start = whole.first;
+  while (start < whole.end) {
+    uint64_t bytes = 0;
+    size_t end = start;
+    while (end < whole.end && bytes < VERIFY_JOB_BYTES) bytes += units.dataLength(end++);
+    parts.push_back({start, end});
+    start = end;
+  }
+  return parts;
+}
+
+Outcome outcomeOf(DecodeStatus status) {
+  return status == DecodeStatus::truncated ? Outcome::truncated : Outcome::corrupt;
+}
+
+}  // namespace
+
+UnitJobs::TaskPointer UnitJobs::makeTask(const Ingest& options) const {
+  if (options.units.empty() || options.units.end > options.layer->units().count()) {
+    throw std::out_of_range("Cannot work on units: the range must lie inside the layer");
+  }
+  auto task = std::make_shared<Task>();
+  task->options = options;
+  // What a job that is cancelled, or fails for want of memory, leaves behind.
+  task->outcomes.assign(options.units.end - options.units.first, static_cast<uint8_t>(Outcome::ioError));
+  return task;
+}
+
+void UnitJobs::post(const TaskPointer& task, const std::vector<UnitRange>& parts, Step step) {
+  task->jobsLeft = parts.size();
+  for (const UnitRange part : parts) {
+    workers_.post(Priority::ordinary, [this, task, part, step](bool isCancelled) {
+      try {
+        if (!isCancelled) (this->*step)(*task, part);
+      } catch (...) {
+        // The outcomes say ioError.
+      }
+      if (task->jobsLeft.fetch_sub(1) == 1) events_.completed({task->options.task, std::move(task->outcomes)});
+    });
+  }
+}
+
+void UnitJobs::ingest(const Ingest& options) {
+  const TaskPointer task = makeTask(options);
+  const UnitTable& units = options.layer->units();
+  if (units.blobOffset(options.units.first) < options.blobOffset) {
+    throw std::out_of_range("Cannot ingest: the bytes must begin where the first stream does, or before");
+  }
+  post(task, cutAtStreams(units, options.units), &UnitJobs::ingestStreams);
+}
+
+void UnitJobs::ingestStreams(Task& task, UnitRange units) {
+  for (size_t unit = units.first; unit < units.end;) {
+    const size_t end = std::min(task.layer().units().streamEnd(unit), units.end);
+    ingestStream(task, {unit, end});
+    unit = end;
+  }
+}
+
+void UnitJobs::ingestStream(Task& task, UnitRange units) {
+  std::unique_ptr<StreamDecoder> decoder;
+  for (size_t unit = units.first; unit < units.end; unit++) {
+    const Outcome outcome = ingestUnit(task, unit, decoder);
+    task.set(unit, outcome);
+    if (outcome == Outcome::stored) {
+      Stats::add(stats_.unitsStored);
+      reads_.unitsArrived(task.layer(), unit, unit);
+    } else if (outcome == Outcome::corrupt) {
+      Stats::add(stats_.unitsCorrupt);
+    }
+  }
+}
+
+Outcome UnitJobs::ingestUnit(Task& task, size_t index, std::unique_ptr<StreamDecoder>& decoder) {
+  Layer& layer = task.layer();
+  const Layer::Claim claim(layer, index);
+  if (layer.state(index) != UnitState::missing) return Outcome::alreadyPresent;
+  const Unit unit = layer.units().unit(index);
+  if (decoder == nullptr) {
+    const std::span<const uint8_t> bytes = task.options.bytes;
+    const uint64_t from = std::min<uint64_t>(unit.blobOffset - task.options.blobOffset, bytes.size());
+    const uint64_t length = std::min<uint64_t>(unit.blobLength, bytes.size() - from);
+    decoder = StreamDecoder::make(unit.codec, bytes.subspan(from, length));
+  }
+  DecodeStatus status = decoder->skip(unit.innerOffset - decoder->position());
+  if (status != DecodeStatus::ok) return outcomeOf(status);
+  // The table has bounded the length; pages that the stream does not fill are never touched.
+  const auto buffer = std::make_unique_for_overwrite<uint8_t[]>(unit.dataLength);
+  const std::span<uint8_t> data(buffer.get(), unit.dataLength);
+  status = decoder->read(data);
+  return status == DecodeStatus::ok ? layer.store(index, data) : outcomeOf(status);
+}
+
+void UnitJobs::verify(uint64_t id, const std::shared_ptr<Layer>& layer, UnitRange units) {
+  const TaskPointer task = makeTask({id, layer, units, {}, 0});
+  post(task, cutByLength(layer->units(), units), &UnitJobs::verifyUnits);
+}
+
+void UnitJobs::verifyUnits(Task& task, UnitRange units) {
+  Layer& layer = task.layer();
+  for (size_t unit = units.first; unit < units.end; unit++) {
+    const Layer::Claim claim(layer, unit);
+    const Layer::Verdict verdict = layer.verify(unit);
+    task.set(unit, verdict.outcome);
+    if (verdict.isNewlyDamaged) reads_.unitDamaged(layer, unit);
+  }
+}
+
+}  // namespace lazuli

@@ -1,0 +1,89 @@
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <unordered_map>
+#include <utility>
+#include <vector>
+
+#include "events.h"
+#include "fuse_session.h"
+#include "layer.h"
+#include "stats.h"
+
+namespace lazuli {
+
+/** A READ that could not be answered at once. */
+struct WaitingRead {
+  std::shared_ptr<FuseSession> session;
+  uint64_t unique;
+  std::shared_ptr<Layer> layer;
+  std::vector<Segment> segments;
+
+  /** The rest is guarded by WaitingReads. Names the miss that JavaScript was told; 0: none yet. */
+  uint64_t id = 0;
+  uint64_t damageEpoch = 0;
+  uint64_t parkedAt = 0;
+  bool isParked = false;
+  bool isInterrupted = false;
+};
+
+using WaitingReadPointer = std::shared_ptr<WaitingRead>;
+
+/**
+ * The reads that wait, found by request (for interrupts) and, while parked, by the first unit they miss. A read is
+ * parked or in the hands of one thread; who takes it out of here answers it, so it is answered once.
+ */
+class WaitingReads {
+ public:
+  WaitingReads(size_t readsMax, Events& events, Stats& stats) : readsMax_(readsMax), events_(events), stats_(stats) {}
+
+  /** False when full: the read has to fail. */
+  bool add(const WaitingReadPointer& read);
+  /** The read, which is not parked, is answered. JavaScript hears of an interrupt of a read that it was told of. */
+  void finish(const WaitingRead& read, bool isInterrupted = false);
+
+  enum class Parked : uint8_t { parked, unitArrived, interrupted, removed };
+
+  /** Parks the read until one of take(), fail*() or interrupt() has it. Anything but `parked` leaves it with the caller. */
+  Parked park(const WaitingReadPointer& read, const Need& need);
+  /** Reads that waited for these units first, to be tried again. */
+  std::vector<WaitingReadPointer> take(const Layer& layer, uint64_t firstUnit, uint64_t lastUnit);
+
+  enum class Interrupted : uint8_t { unknown, noted, taken };
+
+  /** `taken`: the read is the caller's to answer with EINTR. `noted`: the thread that has it will. */
+  Interrupted interrupt(const FuseSession& session, uint64_t unique);
+  /** Parked reads that wait for any of these units, out of the list, to be answered with an error. */
+  std::vector<WaitingReadPointer> takeFailed(const Layer& layer, uint64_t firstUnit, uint64_t lastUnit);
+  std::vector<WaitingReadPointer> takeAllOfLayer(const Layer& layer);
+  std::vector<WaitingReadPointer> takeAllOfSession(const FuseSession& session);
+  std::vector<WaitingReadPointer> takeAll();
+  size_t count() const;
+
+ private:
+  using RequestKey = std::pair<uint32_t, uint64_t>;
+  using ByUnit = std::multimap<uint64_t, WaitingReadPointer>;
+
+  struct HashRequest {
+    size_t operator()(const RequestKey& key) const { return std::hash<uint64_t>()(key.second * 31 + key.first); }
+  };
+
+  static RequestKey keyOf(const WaitingRead& read) { return {read.session->id(), read.unique}; }
+  void unpark(const WaitingReadPointer& read);
+  template <typename Test>
+  std::vector<WaitingReadPointer> takeParked(Test test);
+
+  const size_t readsMax_;
+  Events& events_;
+  Stats& stats_;
+  mutable std::mutex mutex_;
+  uint64_t lastId_ = 0;
+  std::unordered_map<RequestKey, WaitingReadPointer, HashRequest> byRequest_;
+  std::unordered_map<uint32_t, ByUnit> byLayer_;
+};
+
+}  // namespace lazuli

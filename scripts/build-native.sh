@@ -1,0 +1,67 @@
+#!/usr/bin/env bash
+# Builds the native addon into build/Release/lazuli.node, from headers that came with Node: nothing is downloaded.
+# Does nothing when it is newer than all that it is made from.
+#   build-native.sh          the addon
+#   build-native.sh asan     builds native/core without Node, with AddressSanitizer and UBSan, and runs native/test
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+fail() { printf 'build-native: %s\n' "$*" >&2; exit 1; }
+
+node_path=$(realpath "$(command -v node)") || fail "Node is missing: run npm run setup"
+
+build_addon() {
+  mkdir -p build
+  exec 9>build/.lock
+  flock 9
+  local addon=build/Release/lazuli.node stamp=build/.lazuli-made
+  # Another Node has other headers, and a file that was removed makes no other one newer.
+  local made_from
+  made_from=$(printf '%s\n' "$node_path" "$(node --version)" native/*/*)
+  if [ -f "$addon" ] && [ "$(cat "$stamp" 2>/dev/null)" = "$made_from" ] &&
+    [ -z "$(find native binding.gyp scripts/build-native.sh -newer "$addon" -print -quit)" ]; then
+    return
+  fi
+  local prefix
+  prefix=$(dirname "$(dirname "$node_path")")
+  [ -f "$prefix/include/node/node_api.h" ] ||
+    fail "The headers of $node_path are not at $prefix/include/node: install them (Debian's Node: libnode-dev)"
+  printf 'build-native: building the addon\n' >&2
+  local log
+  log=$(mktemp)
+  if ! JOBS=$(nproc) node_modules/.bin/node-gyp --nodedir="$prefix" configure build --jobs "$(nproc)" --loglevel=error \
+    >"$log" 2>&1; then
+    tail -60 "$log" >&2
+    rm -f "$log"
+    fail "node-gyp failed, see above"
+  fi
+  rm -f "$log"
+  touch "$addon"
+  printf '%s\n' "$made_from" >"$stamp"
+}
+
+run_sanitized() {
+  local out=build/asan test source object pids=()
+  mkdir -p "$out"
+  local flags=(-std=c++20 -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all
+    -Wall -Wextra -Werror -D_FILE_OFFSET_BITS=64 -Inative)
+  local objects=()
+  for source in native/core/*.cc; do
+    object=$out/$(basename "$source" .cc).o
+    objects+=("$object")
+    if [ -f "$object" ] && [ -z "$(find native/core scripts/build-native.sh -newer "$object" -print -quit)" ]; then continue; fi
+    printf '%s\n' "$source"
+  done | xargs -r -P "$(nproc)" -I{} sh -c 'exec g++ "$@" -c "{}" -o "'"$out"'/$(basename "{}" .cc).o"' sh "${flags[@]}"
+  for source in native/core/*.cc; do objects+=("$out/$(basename "$source" .cc).o"); done
+  for source in native/test/*_test.cc; do
+    test=$out/$(basename "$source" .cc)
+    g++ "${flags[@]}" "$source" "${objects[@]}" -o "$test" -lz -lzstd -lcrypto -pthread
+    "$test"
+  done
+}
+
+case "${1:-addon}" in
+  addon) build_addon ;;
+  asan) run_sanitized ;;
+  *) fail "Unknown mode \"$1\": wanted asan, or nothing" ;;
+esac
