@@ -1,0 +1,96 @@
+#include "core/unit_table.h"
+
+#include <functional>
+#include <stdexcept>
+
+#include "check.h"
+#include "core/limits.h"
+#include "sample_table.h"
+
+using namespace lazuli;
+using namespace lazuli::testing;
+
+namespace {
+
+std::vector<Unit> sampleUnits() {
+  return {
+      {0, 100, 0, 50, 0, {}, Codec::gzip},
+      {512, 100, 50, 60, 10, {}, Codec::zstd},
+      {1024, 100, 50, 60, 110, {}, Codec::zstd},
+      {2048, 40, 110, 50, 10, {}, Codec::raw},
+  };
+}
+
+UnitTable make(std::vector<Unit> units, uint64_t dataSize = 4096, uint64_t blobSize = 160) {
+  return UnitTable(encodeTable(units, dataSize, blobSize));
+}
+
+void finds() {
+  const UnitTable table = make(sampleUnits());
+  CHECK(table.count() == 4);
+  const auto overlapping = [&](uint64_t offset, uint64_t length, size_t first, size_t end) {
+    const UnitRange range = table.overlapping(offset, length);
+    return range.first == first && range.end == end;
+  };
+  CHECK(overlapping(0, 1, 0, 1));
+  CHECK(overlapping(99, 414, 0, 2));
+  CHECK(overlapping(100, 412, 1, 1));
+  CHECK(overlapping(0, 4096, 0, 4));
+  CHECK(overlapping(2088, 100, 4, 4));
+  CHECK(table.streamEnd(0) == 1);
+  CHECK(table.streamEnd(1) == 3);
+  CHECK(table.streamEnd(3) == 4);
+  const UnitTable empty = make({}, 100, 0);
+  CHECK(empty.overlapping(0, 100).empty());
+}
+
+/** Each change of a good table makes it one that is refused. */
+void refuses() {
+  const std::vector<std::function<void(std::vector<Unit>&)>> changes = {
+      [](auto& units) { units[0].dataLength = 0; },
+      [](auto& units) { units[3].dataLength = UNIT_BYTES_MAX + 1; },
+      [](auto& units) { units[3].dataLength = UINT64_MAX; },
+      [](auto& units) { units[3].dataOffset = UINT64_MAX - 10; },
+      [](auto& units) { units[3].dataOffset = 4090; },
+      [](auto& units) { units[0].dataLength = 513; },
+      [](auto& units) { units[3].blobOffset = 111; },
+      [](auto& units) { units[3].blobLength = UINT64_MAX; },
+      [](auto& units) { units[3].blobOffset = 0; },
+      [](auto& units) { units[2].blobLength = 61; },
+      [](auto& units) { units[2].codec = Codec::gzip; },
+      [](auto& units) { units[2].innerOffset = 109; },
+      [](auto& units) { units[0].innerOffset = STREAM_BYTES_MAX - 99; },
+      [](auto& units) { units[0].innerOffset = UINT64_MAX; },
+      [](auto& units) { units[3].innerOffset = 11; },
+      [](auto& units) { units[0].codec = static_cast<Codec>(3); },
+      [](auto& units) { std::swap(units[0], units[1]); },
+  };
+  for (const auto& change : changes) {
+    std::vector<Unit> units = sampleUnits();
+    change(units);
+    CHECK_THROWS(std::invalid_argument, make(units));
+  }
+  CHECK_THROWS(std::invalid_argument, make({}, DATA_BYTES_MAX + 1, 0));
+  const Bytes good = encodeTable(sampleUnits(), 4096, 160);
+  for (size_t length = 0; length < good.size(); length++) {
+    CHECK_THROWS(std::invalid_argument, UnitTable({good.data(), length}));
+  }
+  for (size_t at = 0; at < good.size(); at++) {
+    Bytes flipped = good;
+    flipped[at] ^= 0x40;
+    CHECK_THROWS(std::invalid_argument, UnitTable(flipped));
+  }
+  for (const uint64_t count : {uint64_t{3}, uint64_t{5}, uint64_t{1} << 60, UINT64_MAX, (uint64_t{1} << 60) + 4}) {
+    Bytes wrong = good;
+    put<uint64_t>(wrong, 16, count);
+    seal(wrong);
+    CHECK_THROWS(std::invalid_argument, UnitTable(wrong));
+  }
+}
+
+}  // namespace
+
+int main() {
+  finds();
+  refuses();
+}
