@@ -2,9 +2,5 @@
 
 #include <napi.h>
 
-namespace lazuli {
-
-/** Adds what src/fuse/binding.ts lists from `mount` to `socketPair`. Long calls run on threads of their own. */
+/** Adds the system calls of src/fuse/binding.ts to the addon's exports. */
 Napi::Object initSyscalls(Napi::Env env, Napi::Object exports);
-
-}  // namespace lazuli
