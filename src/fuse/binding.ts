@@ -130,6 +130,8 @@ export interface NativeBinding {
   sendFds(socketFd: number, data: Uint8Array, fds: readonly number[]): void;
   /** Receives up to `dataMax` bytes and `fdsMax` descriptors, which are close-on-exec. Blocks; runs off the JS thread. */
   receiveFds(socketFd: number, dataMax: number, fdsMax: number): Promise<{ data: Buffer; fds: number[] }>;
+  /** One datagram to a Unix socket; a path that begins with "@" is in the abstract space. For sd_notify(3). */
+  sendDatagram(path: string, data: Uint8Array): void;
   /** clock_gettime(CLOCK_REALTIME) in nanoseconds. */
   realtimeNanoseconds(): bigint;
   /** A connected pair of Unix stream sockets, for tests and for the holder of descriptors. */
