@@ -1,7 +1,9 @@
 /**
- * Digests, and names as bytes.
+ * Digests, names as bytes, and JSON within a budget.
  *
  *     const digest = parseDigest("sha256:…");
  */
+export { type JsonArrayReader, parseJson, readJsonArray } from "./bounded-json.js";
 export * from "./byte-string.js";
 export * from "./digest.js";
+export type { JsonBudget } from "./json-scan.js";
