@@ -1,7 +1,6 @@
 #include "js_errors.h"
 
-#include <uv.h>
-
+#include <cstring>
 #include <stdexcept>
 #include <string>
 #include <system_error>
@@ -9,8 +8,11 @@
 namespace lazuli {
 
 Napi::Error systemError(Napi::Env env, int error, const char* call) {
-  const std::string code = uv_err_name(-error);
-  Napi::Error wrapped = Napi::Error::New(env, code + ": " + uv_strerror(-error) + ", " + call);
+  // Both are null for a number that is no errno.
+  const char* name = strerrorname_np(error);
+  const std::string code = name != nullptr ? name : "UNKNOWN";
+  const char* description = strerrordesc_np(error);
+  Napi::Error wrapped = Napi::Error::New(env, code + ": " + (description != nullptr ? description : "unknown error") + ", " + call);
   wrapped.Set("code", Napi::String::New(env, code));
   wrapped.Set("errno", Napi::Number::New(env, -error));
   wrapped.Set("syscall", Napi::String::New(env, call));

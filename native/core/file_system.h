@@ -13,14 +13,12 @@ namespace lazuli {
 
 /** Where a piece of a file's content comes from. */
 struct Segment {
-  enum class Kind : uint8_t { data, memory, zeros };
+  enum class Kind : uint8_t { data, zeros };
 
   Kind kind;
   uint32_t length;
   /** data: offset in the layer's data file. */
   uint64_t offset;
-  /** memory: the bytes, which live as long as the layer. */
-  const uint8_t* bytes;
 };
 
 /** Fills the answer of READDIR or READDIRPLUS until it is full. */

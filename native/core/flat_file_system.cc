@@ -109,7 +109,7 @@ int FlatFileSystem::content(uint64_t node, uint64_t offset, uint32_t length, std
   const uint64_t size = layer->units().dataSize();
   if (offset >= size) return 0;
   const auto part = static_cast<uint32_t>(std::min<uint64_t>(length, size - offset));
-  segments.push_back({Segment::Kind::data, part, offset, nullptr});
+  segments.push_back({Segment::Kind::data, part, offset});
   return 0;
 }
 

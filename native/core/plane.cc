@@ -37,7 +37,10 @@ void Plane::addLayer(const LayerOptions& options) {
   UnitTable units(options.units);
   FileDescriptor data(checked(fcntl(options.dataFd, F_DUPFD_CLOEXEC, 0), "fcntl"));
   std::unique_ptr<ErofsImage> image;
-  if (options.metaFd >= 0) image = std::make_unique<ErofsImage>(ErofsImage::open(options.metaFd));
+  if (options.metaFd >= 0) {
+    const int error = ErofsImage::open(options.metaFd, image);
+    if (error != 0) throw std::system_error(error, std::generic_category(), "map meta image");
+  }
   auto layer = std::make_shared<Layer>(
       Layer::Options{options.number, std::move(data), std::move(units), options.present, std::move(image)});
   if (!layers_.add(std::move(layer))) {

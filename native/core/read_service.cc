@@ -124,9 +124,7 @@ bool ReadService::assemble(Layer& layer, std::span<const Segment> segments, std:
   for (const Segment& segment : segments) {
     uint8_t* to = space.answer.get() + used;
     used += segment.length;
-    if (segment.kind == Segment::Kind::memory) {
-      std::memcpy(to, segment.bytes, segment.length);
-    } else if (segment.kind == Segment::Kind::zeros) {
+    if (segment.kind == Segment::Kind::zeros) {
       std::memset(to, 0, segment.length);
     } else {
       const Layer::ReadResult result = layer.read(segment.offset, segment.length, space.windowSpan());
