@@ -96,7 +96,13 @@ export async function makeRig(options: RigOptions = {}): Promise<Rig> {
       rmSync(folder, { recursive: true });
     },
   };
-  await mountFuse({ binding, fuseFd, target: mount, kind: sessionKinds.flat });
+  try {
+    await mountFuse({ binding, fuseFd, target: mount, kind: sessionKinds.flat });
+  } catch (error) {
+    plane.close();
+    rmSync(folder, { recursive: true });
+    throw error;
+  }
   return rig;
 }
 
