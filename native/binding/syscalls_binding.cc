@@ -1,186 +1,326 @@
 #include "syscalls_binding.h"
 
-#include <limits>
+#include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
+
+#include <climits>
+#include <deque>
+#include <exception>
+#include <functional>
 #include <memory>
+#include <mutex>
+#include <optional>
 #include <stdexcept>
 #include <string>
+#include <system_error>
+#include <thread>
 #include <utility>
+#include <variant>
 #include <vector>
 
+#include "../core/syscalls.h"
 #include "arguments.h"
 #include "js_errors.h"
-#include "syscall_worker.h"
 
+namespace lazuli {
 namespace {
 
-using lazuli::SyscallFailure;
+/** System calls that may wait at once; beyond it they stand in a queue in the order of their calls. */
+constexpr size_t CALL_THREADS_MAX = 32;
+/** System calls that may stand in the queue; beyond it a call fails with EAGAIN. */
+constexpr size_t CALL_QUEUE_MAX = 8192;
 
-constexpr uint64_t kIntMax = std::numeric_limits<int>::max();
-constexpr uint64_t kSafeMax = (uint64_t{1} << 53) - 1;
-constexpr uint64_t kMessageMax = 1 << 20;
+/**
+ * Threads for calls that may wait for as long as a mount's server or a socket's peer likes. Not libuv's pool: four
+ * waiting mounts would fill it, and what they wait for may need the pool. Lives for ever, because a thread may still
+ * wait in the kernel when the process exits.
+ */
+class CallThreads {
+ public:
+  static CallThreads& instance() {
+    static auto* threads = new CallThreads();
+    return *threads;
+  }
 
-std::string textArgument(const Napi::Value& value, const char* name) {
-  if (!value.IsString()) throw std::invalid_argument(std::string(name) + " is not a text");
-  std::string text = value.As<Napi::String>().Utf8Value();
-  // A zero byte would cut the text where the kernel reads it.
-  if (text.find('\0') != std::string::npos) throw std::invalid_argument(std::string(name) + " holds a zero byte");
-  return text;
+  void run(std::function<void()> call, const char* name) {
+    const std::lock_guard lock(mutex_);
+    if (running_ == CALL_THREADS_MAX) {
+      if (queue_.size() == CALL_QUEUE_MAX) throw SystemCallError(EAGAIN, name, "too many calls wait");
+      queue_.push_back(std::move(call));
+      return;
+    }
+    // Signals are for the main thread: none may interrupt a mount.
+    sigset_t all;
+    sigset_t before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    try {
+      std::thread([this, first = std::move(call)] { work(first); }).detach();
+    } catch (const std::system_error& error) {
+      pthread_sigmask(SIG_SETMASK, &before, nullptr);
+      throw SystemCallError(error.code().value(), "clone");
+    }
+    pthread_sigmask(SIG_SETMASK, &before, nullptr);
+    running_++;
+  }
+
+ private:
+  void work(const std::function<void()>& first) {
+    first();
+    while (true) {
+      std::function<void()> next;
+      {
+        const std::lock_guard lock(mutex_);
+        if (queue_.empty()) {
+          running_--;
+          return;
+        }
+        next = std::move(queue_.front());
+        queue_.pop_front();
+      }
+      next();
+    }
+  }
+
+  std::mutex mutex_;
+  size_t running_ = 0;
+  std::deque<std::function<void()>> queue_;
+};
+
+Napi::Error toCallError(Napi::Env env, const std::exception& thrown) {
+  const auto* failed = dynamic_cast<const SystemCallError*>(&thrown);
+  if (failed == nullptr) return toJsError(env, thrown);
+  Napi::Error error = systemError(env, failed->code().value(), failed->call());
+  if (!failed->detail().empty()) {
+    error.Set("message", Napi::String::New(env, error.Message() + ": " + failed->detail()));
+  }
+  return error;
 }
 
-Napi::Value settled(Napi::Env env, const SyscallFailure& failure, const Napi::Value& value) {
-  if (!failure) return value;
-  lazuli::failureError(env, failure).ThrowAsJavaScriptException();
+template <typename Body>
+Napi::Value answered(Napi::Env env, Body body) {
+  try {
+    return body();
+  } catch (const std::exception& thrown) {
+    if (!env.IsExceptionPending()) toCallError(env, thrown).ThrowAsJavaScriptException();
+    return env.Undefined();
+  }
+}
+
+Napi::Value nothing(Napi::Env env, std::monostate&) {
   return env.Undefined();
 }
 
+/** One call on its way from JavaScript through a thread back to its promise. */
+template <typename Result>
+struct PendingCall {
+  std::function<Result()> call;
+  Napi::Value (*toValue)(Napi::Env, Result&);
+  Napi::Promise::Deferred deferred;
+  Napi::ThreadSafeFunction wake;
+  Result result{};
+  std::exception_ptr error;
+
+  /** On the JS thread. */
+  void settle(Napi::Env env) {
+    const Napi::HandleScope scope(env);
+    try {
+      if (error) std::rethrow_exception(error);
+      deferred.Resolve(toValue(env, result));
+    } catch (const std::exception& thrown) {
+      deferred.Reject(toCallError(env, thrown).Value());
+    }
+  }
+};
+
+template <typename Result>
+Napi::Promise later(Napi::Env env, const char* name, std::function<Result()> call,
+                    Napi::Value (*toValue)(Napi::Env, Result&)) {
+  auto deferred = Napi::Promise::Deferred::New(env);
+  const auto empty = Napi::Function::New(env, [](const Napi::CallbackInfo&) {});
+  auto wake = Napi::ThreadSafeFunction::New(env, empty, name, 1, 1);
+  auto pending = std::make_shared<PendingCall<Result>>(
+      PendingCall<Result>{std::move(call), toValue, deferred, wake, Result{}, nullptr});
+  const auto run = [pending] {
+    try {
+      pending->result = pending->call();
+    } catch (...) {
+      pending->error = std::current_exception();
+    }
+    // When the process ends meanwhile, nobody is left to be told.
+    Napi::ThreadSafeFunction wake = pending->wake;
+    const auto settle = [pending](Napi::Env settling, Napi::Function) { pending->settle(settling); };
+    if (wake.BlockingCall(settle) == napi_ok) wake.Release();
+  };
+  try {
+    CallThreads::instance().run(run, name);
+  } catch (const std::exception& thrown) {
+    wake.Release();
+    deferred.Reject(toCallError(env, thrown).Value());
+  }
+  return deferred.Promise();
+}
+
+/** For the kernel, which would stop at a zero byte and take another path. */
+std::string textArgument(const Napi::Value& value, const char* name) {
+  if (!value.IsString()) throw std::invalid_argument(std::string("Argument \"") + name + "\" must be a string");
+  std::string text = value.As<Napi::String>().Utf8Value();
+  if (text.find('\0') != std::string::npos) {
+    throw std::invalid_argument(std::string("Argument \"") + name + "\" must not hold a zero byte");
+  }
+  return text;
+}
+
 Napi::Value mountCall(const Napi::CallbackInfo& info) {
-  return lazuli::guarded(info.Env(), [&]() -> Napi::Value {
-    auto source = textArgument(info[0], "source");
-    auto target = textArgument(info[1], "target");
-    auto type = textArgument(info[2], "type");
-    const auto flags = lazuli::integerArgument(info[3], "flags", 0, kSafeMax);
-    auto data = textArgument(info[4], "data");
-    return lazuli::SyscallWorker::run(info.Env(), [=] { return lazuli::mountClassic(source, target, type, flags, data); });
+  return answered(info.Env(), [&]() -> Napi::Value {
+    MountOptions options{textArgument(info[0], "source"), textArgument(info[1], "target"),
+                         textArgument(info[2], "type"), integerArgument(info[3], "flags", 0, UINT32_MAX),
+                         textArgument(info[4], "data")};
+    return later<std::monostate>(
+        info.Env(), "mount", [options = std::move(options)] { return mountOld(options), std::monostate{}; }, nothing);
   });
 }
 
-std::vector<lazuli::MountOption> mountOptions(const Napi::Value& value) {
-  if (!value.IsArray()) throw std::invalid_argument("options is not an array");
-  const auto array = value.As<Napi::Array>();
-  std::vector<lazuli::MountOption> options;
-  for (uint32_t index = 0; index < array.Length(); index += 1) {
-    const Napi::Value item = array[index];
-    if (!item.IsArray()) throw std::invalid_argument("an option is not a pair");
-    const auto pair = item.As<Napi::Array>();
-    const Napi::Value key = pair[0u];
-    const Napi::Value text = pair[1u];
-    lazuli::MountOption option{textArgument(key, "option"), {}, text.IsUndefined()};
-    if (!option.isFlag) option.value = textArgument(text, "value of an option");
-    options.push_back(std::move(option));
+NewMountOptions newMountArguments(const Napi::CallbackInfo& info) {
+  NewMountOptions options;
+  options.type = textArgument(info[0], "type");
+  if (!info[1].IsArray()) throw std::invalid_argument("Argument \"options\" must be an array");
+  const auto pairs = info[1].As<Napi::Array>();
+  for (uint32_t i = 0; i < pairs.Length(); i++) {
+    const Napi::Value pair = pairs[i];
+    if (!pair.IsArray()) throw std::invalid_argument("Argument \"options\" must hold pairs");
+    const Napi::Value key = pair.As<Napi::Array>()[0U];
+    const Napi::Value value = pair.As<Napi::Array>()[1U];
+    std::optional<std::string> text;
+    if (!value.IsUndefined()) text = textArgument(value, "options");
+    options.options.emplace_back(textArgument(key, "options"), std::move(text));
   }
+  options.attributes = static_cast<uint32_t>(integerArgument(info[2], "attributes", 0, UINT32_MAX));
+  options.target = textArgument(info[3], "target");
   return options;
 }
 
 Napi::Value fsmountCall(const Napi::CallbackInfo& info) {
-  return lazuli::guarded(info.Env(), [&]() -> Napi::Value {
-    auto type = textArgument(info[0], "type");
-    auto options = mountOptions(info[1]);
-    const auto attributes = static_cast<unsigned>(lazuli::integerArgument(info[2], "attributes", 0, UINT32_MAX));
-    auto target = textArgument(info[3], "target");
-    return lazuli::SyscallWorker::run(info.Env(), [=] { return lazuli::mountNew(type, options, attributes, target); });
+  return answered(info.Env(), [&]() -> Napi::Value {
+    return later<std::monostate>(
+        info.Env(), "fsmount",
+        [options = newMountArguments(info)] { return mountNew(options), std::monostate{}; }, nothing);
   });
 }
 
 Napi::Value umountCall(const Napi::CallbackInfo& info) {
-  return lazuli::guarded(info.Env(), [&]() -> Napi::Value {
-    auto target = textArgument(info[0], "target");
-    const auto flags = static_cast<int>(lazuli::integerArgument(info[1], "flags", 0, kIntMax));
-    return lazuli::SyscallWorker::run(info.Env(), [=] { return lazuli::unmount(target, flags); });
+  return answered(info.Env(), [&]() -> Napi::Value {
+    const int flags = static_cast<int>(integerArgument(info[1], "flags", 0, INT_MAX));
+    return later<std::monostate>(
+        info.Env(), "umount2",
+        [target = textArgument(info[0], "target"), flags] { return unmount(target, flags), std::monostate{}; },
+        nothing);
   });
 }
 
+/** JavaScript owns a descriptor once it has its number. */
+Napi::Value released(Napi::Env env, FileDescriptor fd) {
+  return Napi::Number::New(env, fd.release());
+}
+
 Napi::Value openFuseCall(const Napi::CallbackInfo& info) {
-  int fd = -1;
-  const SyscallFailure failure = lazuli::openFuse(&fd);
-  return settled(info.Env(), failure, Napi::Number::New(info.Env(), fd));
+  return answered(info.Env(), [&] { return released(info.Env(), openFuse()); });
+}
+
+int dirFdArgument(const Napi::Value& value) {
+  const bool isCurrent = value.IsNumber() && value.As<Napi::Number>().DoubleValue() == AT_FDCWD;
+  return isCurrent ? AT_FDCWD : descriptorArgument(value, "dirFd");
 }
 
 Napi::Value openat2Call(const Napi::CallbackInfo& info) {
-  return lazuli::guarded(info.Env(), [&]() -> Napi::Value {
-    // AT_FDCWD is the one negative descriptor that has a meaning.
-    const int directory =
-        info[0].IsNumber() && info[0].As<Napi::Number>().Int32Value() == -100 ? -100 : lazuli::descriptorArgument(info[0], "dirFd");
-    const auto path = textArgument(info[1], "path");
-    const auto flags = lazuli::integerArgument(info[2], "flags", 0, kSafeMax);
-    const auto mode = lazuli::integerArgument(info[3], "mode", 0, 07777);
-    const auto resolve = lazuli::integerArgument(info[4], "resolve", 0, kSafeMax);
-    int fd = -1;
-    const SyscallFailure failure = lazuli::openAt2(directory, path, flags, mode, resolve, &fd);
-    return settled(info.Env(), failure, Napi::Number::New(info.Env(), fd));
+  return answered(info.Env(), [&] {
+    const OpenOptions options{dirFdArgument(info[0]), textArgument(info[1], "path"),
+                              integerArgument(info[2], "flags", 0, UINT32_MAX),
+                              integerArgument(info[3], "mode", 0, 07777),
+                              integerArgument(info[4], "resolve", 0, UINT32_MAX)};
+    return released(info.Env(), openBeneath(options));
   });
 }
 
 Napi::Value syncfsCall(const Napi::CallbackInfo& info) {
-  return lazuli::guarded(info.Env(), [&]() -> Napi::Value {
-    const int fd = lazuli::descriptorArgument(info[0], "fd");
-    return lazuli::SyscallWorker::run(info.Env(), [=] { return lazuli::syncFileSystem(fd); });
+  return answered(info.Env(), [&]() -> Napi::Value {
+    const int fd = descriptorArgument(info[0], "fd");
+    return later<std::monostate>(
+        info.Env(), "syncfs", [fd] { return syncFileSystem(fd), std::monostate{}; }, nothing);
   });
 }
 
 Napi::Value sendFdsCall(const Napi::CallbackInfo& info) {
-  return lazuli::guarded(info.Env(), [&]() -> Napi::Value {
-    const int socketFd = lazuli::descriptorArgument(info[0], "socketFd");
-    const auto data = lazuli::bytesArgument(info[1], "data");
-    if (!info[2].IsArray()) throw std::invalid_argument("fds is not an array");
-    const auto array = info[2].As<Napi::Array>();
+  return answered(info.Env(), [&]() -> Napi::Value {
+    if (!info[2].IsArray()) throw std::invalid_argument("Argument \"fds\" must be an array");
+    const auto numbers = info[2].As<Napi::Array>();
+    if (numbers.Length() > FDS_MAX) throw SystemCallError(EINVAL, "sendmsg", "too many descriptors");
     std::vector<int> fds;
-    for (uint32_t index = 0; index < array.Length(); index += 1) {
-      const Napi::Value fd = array[index];
-      fds.push_back(lazuli::descriptorArgument(fd, "fds"));
+    for (uint32_t i = 0; i < numbers.Length(); i++) {
+      const Napi::Value number = numbers[i];
+      fds.push_back(descriptorArgument(number, "fds"));
     }
-    return settled(info.Env(), lazuli::sendDescriptors(socketFd, data.data(), data.size(), fds), info.Env().Undefined());
+    sendFds(descriptorArgument(info[0], "socketFd"), bytesArgument(info[1], "data"), fds);
+    return info.Env().Undefined();
   });
 }
 
+Napi::Value toReceived(Napi::Env env, Message& message) {
+  auto fds = Napi::Array::New(env, message.fds.size());
+  for (uint32_t i = 0; i < message.fds.size(); i++) fds[i] = released(env, std::move(message.fds[i]));
+  auto received = Napi::Object::New(env);
+  received.Set("data", Napi::Buffer<uint8_t>::Copy(env, message.data.data(), message.data.size()));
+  received.Set("fds", fds);
+  return received;
+}
+
 Napi::Value receiveFdsCall(const Napi::CallbackInfo& info) {
-  return lazuli::guarded(info.Env(), [&]() -> Napi::Value {
-    const int socketFd = lazuli::descriptorArgument(info[0], "socketFd");
-    const auto dataMax = lazuli::integerArgument(info[1], "dataMax", 1, kMessageMax);
-    const auto fdsMax = lazuli::integerArgument(info[2], "fdsMax", 0, lazuli::FDS_MAX);
-    auto message = std::make_shared<lazuli::ReceivedMessage>();
-    return lazuli::SyscallWorker::run(
-        info.Env(), [=] { return lazuli::receiveDescriptors(socketFd, dataMax, fdsMax, message.get()); },
-        [=](Napi::Env env) -> Napi::Value {
-          Napi::Object result = Napi::Object::New(env);
-          Napi::Array fds = Napi::Array::New(env, message->fds.size());
-          for (size_t index = 0; index < message->fds.size(); index += 1) {
-            fds.Set(static_cast<uint32_t>(index), Napi::Number::New(env, message->fds[index]));
-          }
-          result.Set("data", Napi::Buffer<uint8_t>::Copy(env, message->data.data(), message->data.size()));
-          result.Set("fds", fds);
-          return result;
-        });
+  return answered(info.Env(), [&]() -> Napi::Value {
+    const int socket = descriptorArgument(info[0], "socketFd");
+    const size_t dataMax = integerArgument(info[1], "dataMax", 1, MESSAGE_BYTES_MAX);
+    const size_t fdsMax = integerArgument(info[2], "fdsMax", 0, FDS_MAX);
+    return later<Message>(
+        info.Env(), "recvmsg", [=] { return receiveFds(socket, dataMax, fdsMax); }, toReceived);
   });
 }
 
 Napi::Value sendDatagramCall(const Napi::CallbackInfo& info) {
-  return lazuli::guarded(info.Env(), [&]() -> Napi::Value {
-    const auto path = textArgument(info[0], "path");
-    const auto data = lazuli::bytesArgument(info[1], "data");
-    const std::string text(reinterpret_cast<const char*>(data.data()), data.size());
-    return settled(info.Env(), lazuli::sendDatagram(path, text), info.Env().Undefined());
+  return answered(info.Env(), [&] {
+    sendDatagram(textArgument(info[0], "path"), bytesArgument(info[1], "data"));
+    return info.Env().Undefined();
   });
 }
 
 Napi::Value realtimeCall(const Napi::CallbackInfo& info) {
-  return Napi::BigInt::New(info.Env(), lazuli::realtimeNanoseconds());
+  return answered(info.Env(), [&] { return Napi::BigInt::New(info.Env(), realtimeNanoseconds()); });
 }
 
 Napi::Value socketPairCall(const Napi::CallbackInfo& info) {
-  int fds[2] = {-1, -1};
-  const SyscallFailure failure = lazuli::socketPair(fds);
-  Napi::Array pair = Napi::Array::New(info.Env(), 2);
-  pair.Set(0u, Napi::Number::New(info.Env(), fds[0]));
-  pair.Set(1u, Napi::Number::New(info.Env(), fds[1]));
-  return settled(info.Env(), failure, pair);
+  return answered(info.Env(), [&]() -> Napi::Value {
+    auto [left, right] = makeSocketPair();
+    auto ends = Napi::Array::New(info.Env(), 2);
+    ends[0U] = released(info.Env(), std::move(left));
+    ends[1U] = released(info.Env(), std::move(right));
+    return ends;
+  });
 }
 
 }  // namespace
+}  // namespace lazuli
 
 Napi::Object initSyscalls(Napi::Env env, Napi::Object exports) {
-  const auto add = [&](const char* name, Napi::Value (*call)(const Napi::CallbackInfo&)) {
-    exports.Set(name, Napi::Function::New(env, call, name));
-  };
-  add("mount", mountCall);
-  add("fsmount", fsmountCall);
-  add("umount", umountCall);
-  add("openFuse", openFuseCall);
-  add("openat2", openat2Call);
-  add("syncfs", syncfsCall);
-  add("sendFds", sendFdsCall);
-  add("receiveFds", receiveFdsCall);
-  add("sendDatagram", sendDatagramCall);
-  add("realtimeNanoseconds", realtimeCall);
-  add("socketPair", socketPairCall);
+  using namespace lazuli;
+  exports.Set("mount", Napi::Function::New(env, mountCall, "mount"));
+  exports.Set("fsmount", Napi::Function::New(env, fsmountCall, "fsmount"));
+  exports.Set("umount", Napi::Function::New(env, umountCall, "umount"));
+  exports.Set("openFuse", Napi::Function::New(env, openFuseCall, "openFuse"));
+  exports.Set("openat2", Napi::Function::New(env, openat2Call, "openat2"));
+  exports.Set("syncfs", Napi::Function::New(env, syncfsCall, "syncfs"));
+  exports.Set("sendFds", Napi::Function::New(env, sendFdsCall, "sendFds"));
+  exports.Set("receiveFds", Napi::Function::New(env, receiveFdsCall, "receiveFds"));
+  exports.Set("sendDatagram", Napi::Function::New(env, sendDatagramCall, "sendDatagram"));
+  exports.Set("realtimeNanoseconds", Napi::Function::New(env, realtimeCall, "realtimeNanoseconds"));
+  exports.Set("socketPair", Napi::Function::New(env, socketPairCall, "socketPair"));
   return exports;
 }

@@ -2,5 +2,5 @@
 
 #include <napi.h>
 
-/** Adds the system calls of src/fuse/binding.ts to the addon's exports. */
+/** Adds what src/fuse/binding.ts lists from `mount` to `socketPair`. Long calls run on threads of their own. */
 Napi::Object initSyscalls(Napi::Env env, Napi::Object exports);

@@ -54,7 +54,7 @@ struct ErofsRange {
 /**
  * A bounds-checked, read-only view of a mapped meta image as src/erofs writes it: extended inodes, little-endian, file
  * content as chunks of extra device 1. Functions return 0 or an errno: EUCLEAN where the image is damaged or not of our
- * subset, EFBIG where it is larger than the map can be. Const functions may be called from many threads.
+ * subset. Const functions may be called from many threads.
  *
  * The file under the map must not be cut short while the image lives: a page that is gone is a SIGBUS.
  */

@@ -1,182 +1,221 @@
 #include "syscalls.h"
 
 #include <fcntl.h>
-#include <linux/openat2.h>
+#include <poll.h>
 #include <sys/mount.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
+#include <sys/uio.h>
 #include <sys/un.h>
 #include <unistd.h>
 
+#include <array>
 #include <cerrno>
+#include <cstddef>
 #include <cstring>
 #include <ctime>
 
-#include "file_descriptor.h"
-
 namespace lazuli {
-
 namespace {
 
-// linux/mount.h and glibc's sys/mount.h cannot be included together on older systems; the numbers are the kernel's.
-constexpr unsigned kFsconfigSetFlag = 0;
-constexpr unsigned kFsconfigSetString = 1;
-constexpr unsigned kFsconfigCmdCreate = 6;
-constexpr unsigned kFsopenCloexec = 1;
-constexpr unsigned kFsmountCloexec = 1;
-constexpr unsigned kMoveMountFromEmptyPath = 4;
-constexpr size_t kKernelMessageMax = 1024;
+// Numbers and constants of the kernel, because the headers of older distributions lack them.
+constexpr long SYS_MOVE_MOUNT = 429;
+constexpr long SYS_FSOPEN = 430;
+constexpr long SYS_FSCONFIG = 431;
+constexpr long SYS_FSMOUNT = 432;
+constexpr long SYS_OPENAT2 = 437;
+constexpr unsigned FSOPEN_CLOSE_ON_EXEC = 1;
+constexpr unsigned FSMOUNT_CLOSE_ON_EXEC = 1;
+constexpr unsigned CONFIG_SET_FLAG = 0;
+constexpr unsigned CONFIG_SET_STRING = 1;
+constexpr unsigned CONFIG_CREATE = 6;
+constexpr unsigned MOVE_FROM_EMPTY_PATH = 4;
+/** The kernel takes values up to this length and answers EINVAL beyond it. */
+constexpr size_t CONFIG_VALUE_MAX = 255;
+constexpr size_t KERNEL_MESSAGES_MAX = 8;
+constexpr int SEND_WAIT_MS = 5000;
 
-SyscallFailure failure(const char* call) { return SyscallFailure{errno, call, {}}; }
+struct OpenHow {
+  uint64_t flags;
+  uint64_t mode;
+  uint64_t resolve;
+};
 
-// The kernel explains a refused option on the descriptor of the file system context.
-SyscallFailure contextFailure(const char* call, int contextFd) {
-  SyscallFailure result = failure(call);
-  char message[kKernelMessageMax];
-  const ssize_t got = read(contextFd, message, sizeof message);
-  if (got > 0) result.detail.assign(message, static_cast<size_t>(got));
-  return result;
+/** What the file system said: one message for each read, "e text", until there are no more. */
+std::string kernelMessages(int context) {
+  std::string all;
+  std::array<char, 1024> text;
+  for (size_t i = 0; i < KERNEL_MESSAGES_MAX; i++) {
+    const ssize_t length = read(context, text.data(), text.size());
+    if (length <= 0) break;
+    std::string message(text.data(), static_cast<size_t>(length));
+    while (!message.empty() && message.back() == '\n') message.pop_back();
+    if (message.size() > 2 && message[1] == ' ') message.erase(0, 2);
+    if (!all.empty()) all += "; ";
+    all += message;
+  }
+  return all;
+}
+
+std::string detailOf(int context, const std::string& key, const std::string& value) {
+  std::string detail = kernelMessages(context);
+  if (!detail.empty()) return detail;
+  if (value.size() > CONFIG_VALUE_MAX) return key + " has more than " + std::to_string(CONFIG_VALUE_MAX) + " bytes";
+  return key;
+}
+
+void configure(int context, const std::string& key, const std::optional<std::string>& value) {
+  const unsigned command = value.has_value() ? CONFIG_SET_STRING : CONFIG_SET_FLAG;
+  const char* text = value.has_value() ? value->c_str() : nullptr;
+  if (syscall(SYS_FSCONFIG, context, command, key.c_str(), text, 0) == 0) return;
+  const int error = errno;
+  throw SystemCallError(error, "fsconfig", detailOf(context, key, value.value_or("")));
+}
+
+void waitFor(int socket, short events, int timeoutMs, const char* call) {
+  pollfd waiting{socket, events, 0};
+  const int ready = poll(&waiting, 1, timeoutMs);
+  if (ready < 0 && errno != EINTR) throw SystemCallError(errno, call);
+  if (ready == 0) throw SystemCallError(ETIMEDOUT, call);
+}
+
+/** Takes over each descriptor of a message, so that none is lost when another is refused. */
+void takeFds(msghdr& header, std::vector<FileDescriptor>& fds) {
+  for (cmsghdr* control = CMSG_FIRSTHDR(&header); control != nullptr; control = CMSG_NXTHDR(&header, control)) {
+    if (control->cmsg_level != SOL_SOCKET || control->cmsg_type != SCM_RIGHTS) continue;
+    const size_t count = (control->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+    for (size_t i = 0; i < count; i++) {
+      int fd = -1;
+      std::memcpy(&fd, CMSG_DATA(control) + i * sizeof fd, sizeof fd);
+      fds.emplace_back(fd);
+    }
+  }
 }
 
 }  // namespace
 
-SyscallFailure mountClassic(const std::string& source, const std::string& target, const std::string& type,
-                            unsigned long flags, const std::string& data) {
-  if (::mount(source.c_str(), target.c_str(), type.c_str(), flags, data.c_str()) != 0) return failure("mount");
-  return {};
+void mountOld(const MountOptions& options) {
+  const int result = mount(options.source.c_str(), options.target.c_str(), options.type.c_str(), options.flags,
+                           options.data.empty() ? nullptr : options.data.c_str());
+  if (result != 0) throw SystemCallError(errno, "mount");
 }
 
-SyscallFailure mountNew(const std::string& type, const std::vector<MountOption>& options, unsigned attributes,
-                        const std::string& target) {
-  FileDescriptor context(static_cast<int>(syscall(SYS_fsopen, type.c_str(), kFsopenCloexec)));
-  if (context.get() < 0) return failure("fsopen");
-  for (const MountOption& option : options) {
-    const unsigned command = option.isFlag ? kFsconfigSetFlag : kFsconfigSetString;
-    const char* value = option.isFlag ? nullptr : option.value.c_str();
-    if (syscall(SYS_fsconfig, context.get(), command, option.key.c_str(), value, 0) != 0) {
-      return contextFailure("fsconfig", context.get());
+void mountNew(const NewMountOptions& options) {
+  const FileDescriptor context(static_cast<int>(syscall(SYS_FSOPEN, options.type.c_str(), FSOPEN_CLOSE_ON_EXEC)));
+  if (!context) throw SystemCallError(errno, "fsopen", options.type);
+  for (const auto& [key, value] : options.options) configure(context.get(), key, value);
+  if (syscall(SYS_FSCONFIG, context.get(), CONFIG_CREATE, nullptr, nullptr, 0) != 0) {
+    const int error = errno;
+    throw SystemCallError(error, "fsconfig", kernelMessages(context.get()));
+  }
+  const FileDescriptor made(
+      static_cast<int>(syscall(SYS_FSMOUNT, context.get(), FSMOUNT_CLOSE_ON_EXEC, options.attributes)));
+  if (!made) {
+    const int error = errno;
+    throw SystemCallError(error, "fsmount", kernelMessages(context.get()));
+  }
+  const long moved = syscall(SYS_MOVE_MOUNT, made.get(), "", AT_FDCWD, options.target.c_str(), MOVE_FROM_EMPTY_PATH);
+  if (moved != 0) throw SystemCallError(errno, "move_mount", options.target);
+}
+
+void unmount(const std::string& target, int flags) {
+  if (umount2(target.c_str(), flags) != 0) throw SystemCallError(errno, "umount2");
+}
+
+FileDescriptor openFuse() {
+  FileDescriptor fuse(open("/dev/fuse", O_RDWR | O_CLOEXEC | O_NONBLOCK));
+  if (!fuse) throw SystemCallError(errno, "open", "/dev/fuse");
+  return fuse;
+}
+
+FileDescriptor openBeneath(const OpenOptions& options) {
+  OpenHow how{options.flags | O_CLOEXEC, options.mode, options.resolve};
+  FileDescriptor opened(
+      static_cast<int>(syscall(SYS_OPENAT2, options.dirFd, options.path.c_str(), &how, sizeof how)));
+  if (!opened) throw SystemCallError(errno, "openat2", options.path);
+  return opened;
+}
+
+void syncFileSystem(int fd) {
+  if (syncfs(fd) != 0) throw SystemCallError(errno, "syncfs");
+}
+
+void sendFds(int socket, std::span<const uint8_t> data, std::span<const int> fds) {
+  // A stream carries descriptors with a byte: without one they would be dropped in silence.
+  if (data.empty() || data.size() > MESSAGE_BYTES_MAX || fds.size() > FDS_MAX) throw SystemCallError(EINVAL, "sendmsg");
+  alignas(cmsghdr) std::array<char, CMSG_SPACE(FDS_MAX * sizeof(int))> control{};
+  size_t sent = 0;
+  while (sent < data.size()) {
+    iovec piece{const_cast<uint8_t*>(data.data()) + sent, data.size() - sent};
+    msghdr header{};
+    header.msg_iov = &piece;
+    header.msg_iovlen = 1;
+    // Descriptors go once, with the first bytes.
+    if (sent == 0 && !fds.empty()) {
+      header.msg_control = control.data();
+      header.msg_controllen = CMSG_SPACE(fds.size_bytes());
+      cmsghdr* rights = CMSG_FIRSTHDR(&header);
+      rights->cmsg_level = SOL_SOCKET;
+      rights->cmsg_type = SCM_RIGHTS;
+      rights->cmsg_len = CMSG_LEN(fds.size_bytes());
+      std::memcpy(CMSG_DATA(rights), fds.data(), fds.size_bytes());
     }
+    const ssize_t count = sendmsg(socket, &header, MSG_NOSIGNAL);
+    if (count >= 0) sent += static_cast<size_t>(count);
+    else if (errno == EAGAIN) waitFor(socket, POLLOUT, SEND_WAIT_MS, "sendmsg");
+    else if (errno != EINTR) throw SystemCallError(errno, "sendmsg");
   }
-  if (syscall(SYS_fsconfig, context.get(), kFsconfigCmdCreate, nullptr, nullptr, 0) != 0) {
-    return contextFailure("fsconfig", context.get());
+}
+
+Message receiveFds(int socket, size_t dataMax, size_t fdsMax) {
+  if (dataMax == 0 || dataMax > MESSAGE_BYTES_MAX || fdsMax > FDS_MAX) throw SystemCallError(EINVAL, "recvmsg");
+  Message message;
+  message.data.resize(dataMax);
+  alignas(cmsghdr) std::array<char, CMSG_SPACE(FDS_MAX * sizeof(int))> control{};
+  iovec piece{message.data.data(), message.data.size()};
+  msghdr header{};
+  ssize_t count = -1;
+  while (count < 0) {
+    header.msg_iov = &piece;
+    header.msg_iovlen = 1;
+    header.msg_control = control.data();
+    header.msg_controllen = control.size();
+    count = recvmsg(socket, &header, MSG_CMSG_CLOEXEC);
+    if (count < 0 && errno == EAGAIN) waitFor(socket, POLLIN, -1, "recvmsg");
+    else if (count < 0 && errno != EINTR) throw SystemCallError(errno, "recvmsg");
   }
-  FileDescriptor mounted(static_cast<int>(syscall(SYS_fsmount, context.get(), kFsmountCloexec, attributes)));
-  if (mounted.get() < 0) return contextFailure("fsmount", context.get());
-  if (syscall(SYS_move_mount, mounted.get(), "", AT_FDCWD, target.c_str(), kMoveMountFromEmptyPath) != 0) {
-    return failure("move_mount");
-  }
-  return {};
+  takeFds(header, message.fds);
+  if ((header.msg_flags & MSG_CTRUNC) != 0 || message.fds.size() > fdsMax) throw SystemCallError(EMSGSIZE, "recvmsg");
+  message.data.resize(static_cast<size_t>(count));
+  return message;
 }
 
-SyscallFailure unmount(const std::string& target, int flags) {
-  if (umount2(target.c_str(), flags) != 0) return failure("umount2");
-  return {};
-}
-
-SyscallFailure openFuse(int* fd) {
-  *fd = open("/dev/fuse", O_RDWR | O_CLOEXEC | O_NONBLOCK);
-  return *fd < 0 ? failure("open") : SyscallFailure{};
-}
-
-SyscallFailure openAt2(int directoryFd, const std::string& path, uint64_t flags, uint64_t mode, uint64_t resolve,
-                       int* fd) {
-  struct open_how how = {};
-  how.flags = flags | O_CLOEXEC;
-  how.mode = mode;
-  how.resolve = resolve;
-  *fd = static_cast<int>(syscall(SYS_openat2, directoryFd, path.c_str(), &how, sizeof how));
-  return *fd < 0 ? failure("openat2") : SyscallFailure{};
-}
-
-SyscallFailure syncFileSystem(int fd) {
-  if (syncfs(fd) != 0) return failure("syncfs");
-  return {};
-}
-
-SyscallFailure sendDescriptors(int socketFd, const uint8_t* data, size_t size, const std::vector<int>& fds) {
-  if (size == 0 || fds.size() > FDS_MAX) return SyscallFailure{EINVAL, "sendmsg", {}};
-  std::vector<char> control(CMSG_SPACE(fds.size() * sizeof(int)));
-  struct iovec part = {const_cast<uint8_t*>(data), size};
-  struct msghdr message = {};
-  message.msg_iov = &part;
-  message.msg_iovlen = 1;
-  if (!fds.empty()) {
-    message.msg_control = control.data();
-    message.msg_controllen = control.size();
-    struct cmsghdr* header = CMSG_FIRSTHDR(&message);
-    header->cmsg_level = SOL_SOCKET;
-    header->cmsg_type = SCM_RIGHTS;
-    header->cmsg_len = CMSG_LEN(fds.size() * sizeof(int));
-    memcpy(CMSG_DATA(header), fds.data(), fds.size() * sizeof(int));
-  }
-  ssize_t sent;
-  do {
-    sent = sendmsg(socketFd, &message, MSG_NOSIGNAL);
-  } while (sent < 0 && errno == EINTR);
-  if (sent < 0) return failure("sendmsg");
-  // Descriptors travel with the first byte, so the rest can follow on its own.
-  for (size_t done = static_cast<size_t>(sent); done < size;) {
-    const ssize_t more = send(socketFd, data + done, size - done, MSG_NOSIGNAL);
-    if (more < 0 && errno == EINTR) continue;
-    if (more < 0) return failure("send");
-    done += static_cast<size_t>(more);
-  }
-  return {};
-}
-
-SyscallFailure receiveDescriptors(int socketFd, size_t dataMax, size_t fdsMax, ReceivedMessage* message) {
-  if (dataMax == 0 || fdsMax > FDS_MAX) return SyscallFailure{EINVAL, "recvmsg", {}};
-  message->data.resize(dataMax);
-  std::vector<char> control(CMSG_SPACE(fdsMax * sizeof(int)));
-  struct iovec part = {message->data.data(), dataMax};
-  struct msghdr header = {};
-  header.msg_iov = &part;
-  header.msg_iovlen = 1;
-  header.msg_control = control.data();
-  header.msg_controllen = control.size();
-  ssize_t got;
-  do {
-    got = recvmsg(socketFd, &header, MSG_CMSG_CLOEXEC);
-  } while (got < 0 && errno == EINTR);
-  if (got < 0) return failure("recvmsg");
-  message->data.resize(static_cast<size_t>(got));
-  for (struct cmsghdr* part_header = CMSG_FIRSTHDR(&header); part_header != nullptr;
-       part_header = CMSG_NXTHDR(&header, part_header)) {
-    if (part_header->cmsg_level != SOL_SOCKET || part_header->cmsg_type != SCM_RIGHTS) continue;
-    const size_t count = (part_header->cmsg_len - CMSG_LEN(0)) / sizeof(int);
-    const size_t before = message->fds.size();
-    message->fds.resize(before + count);
-    memcpy(message->fds.data() + before, CMSG_DATA(part_header), count * sizeof(int));
-  }
-  if ((header.msg_flags & MSG_CTRUNC) == 0) return {};
-  for (const int fd : message->fds) close(fd);
-  message->fds.clear();
-  return SyscallFailure{EMSGSIZE, "recvmsg", {}};
-}
-
-SyscallFailure socketPair(int fds[2]) {
-  if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds) != 0) return failure("socketpair");
-  return {};
-}
-
-SyscallFailure sendDatagram(const std::string& path, const std::string& text) {
-  struct sockaddr_un address = {};
+void sendDatagram(const std::string& path, std::span<const uint8_t> data) {
+  sockaddr_un address{};
   address.sun_family = AF_UNIX;
-  if (path.empty() || path.size() >= sizeof address.sun_path) return SyscallFailure{ENAMETOOLONG, "sendto", {}};
-  memcpy(address.sun_path, path.data(), path.size());
-  if (path[0] == '@') address.sun_path[0] = '\0';
-  FileDescriptor fd(socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0));
-  if (fd.get() < 0) return failure("socket");
-  const auto size = static_cast<socklen_t>(offsetof(struct sockaddr_un, sun_path) + path.size());
-  const auto* to = reinterpret_cast<const struct sockaddr*>(&address);
-  if (sendto(fd.get(), text.data(), text.size(), MSG_NOSIGNAL, to, size) < 0) return failure("sendto");
-  return {};
+  if (path.empty()) throw SystemCallError(EINVAL, "sendto", "the path is empty");
+  if (path.size() >= sizeof address.sun_path) throw SystemCallError(ENAMETOOLONG, "sendto", path);
+  std::memcpy(address.sun_path, path.data(), path.size());
+  if (path.front() == '@') address.sun_path[0] = '\0';
+  const FileDescriptor socket(::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+  if (!socket) throw SystemCallError(errno, "socket");
+  const auto length = static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + path.size());
+  const auto* to = reinterpret_cast<const sockaddr*>(&address);
+  if (sendto(socket.get(), data.data(), data.size(), MSG_NOSIGNAL, to, length) < 0) {
+    throw SystemCallError(errno, "sendto", path);
+  }
 }
 
 int64_t realtimeNanoseconds() {
-  struct timespec now = {};
-  clock_gettime(CLOCK_REALTIME, &now);
-  return static_cast<int64_t>(now.tv_sec) * 1000000000 + now.tv_nsec;
+  timespec now{};
+  if (clock_gettime(CLOCK_REALTIME, &now) != 0) throw SystemCallError(errno, "clock_gettime");
+  return static_cast<int64_t>(now.tv_sec) * 1'000'000'000 + now.tv_nsec;
+}
+
+std::pair<FileDescriptor, FileDescriptor> makeSocketPair() {
+  std::array<int, 2> ends{-1, -1};
+  if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends.data()) != 0) throw SystemCallError(errno, "socketpair");
+  return {FileDescriptor(ends[0]), FileDescriptor(ends[1])};
 }
 
 }  // namespace lazuli

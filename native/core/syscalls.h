@@ -1,49 +1,86 @@
-// System calls that Node does not offer. Nothing of N-API here: results are 0 or a descriptor, failures an errno.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
+#include <span>
 #include <string>
+#include <system_error>
 #include <utility>
 #include <vector>
 
+#include "file_descriptor.h"
+
 namespace lazuli {
 
-/// What a failed call leaves: its errno, its name, and what the kernel said where it says more.
-struct SyscallFailure {
-  int error = 0;
-  const char* call = "";
-  std::string detail;
-  explicit operator bool() const { return error != 0; }
+/** A system call failed. `detail` is what the kernel or we know beyond the errno; it may be empty. */
+class SystemCallError : public std::system_error {
+ public:
+  SystemCallError(int error, const char* call, std::string detail = "")
+      : std::system_error(error, std::generic_category(), call), call_(call), detail_(std::move(detail)) {}
+
+  const char* call() const { return call_; }
+  const std::string& detail() const { return detail_; }
+
+ private:
+  const char* call_;
+  std::string detail_;
 };
 
-struct MountOption {
-  std::string key;
-  std::string value;
-  bool isFlag = false;
+/** Descriptors that one message can carry (SCM_MAX_FD). */
+inline constexpr size_t FDS_MAX = 253;
+/** Bytes of one message with descriptors. */
+inline constexpr size_t MESSAGE_BYTES_MAX = 1U << 20;
+
+struct MountOptions {
+  std::string source;
+  std::string target;
+  std::string type;
+  /** MS_*. */
+  uint64_t flags = 0;
+  std::string data;
 };
 
-struct ReceivedMessage {
+struct NewMountOptions {
+  std::string type;
+  /** Without a value: a flag. */
+  std::vector<std::pair<std::string, std::optional<std::string>>> options;
+  /** MOUNT_ATTR_*. */
+  uint32_t attributes = 0;
+  std::string target;
+};
+
+struct OpenOptions {
+  int dirFd = -1;
+  std::string path;
+  uint64_t flags = 0;
+  uint64_t mode = 0;
+  /** RESOLVE_*. */
+  uint64_t resolve = 0;
+};
+
+struct Message {
+  /** Empty at the end of the stream. */
   std::vector<uint8_t> data;
-  std::vector<int> fds;
+  std::vector<FileDescriptor> fds;
 };
 
-constexpr size_t FDS_MAX = 250;  // SCM_MAX_FD is 253 in the kernel.
+// All of them throw SystemCallError.
 
-SyscallFailure mountClassic(const std::string& source, const std::string& target, const std::string& type,
-                            unsigned long flags, const std::string& data);
-SyscallFailure mountNew(const std::string& type, const std::vector<MountOption>& options, unsigned attributes,
-                        const std::string& target);
-SyscallFailure unmount(const std::string& target, int flags);
-SyscallFailure openFuse(int* fd);
-SyscallFailure openAt2(int directoryFd, const std::string& path, uint64_t flags, uint64_t mode, uint64_t resolve,
-                       int* fd);
-SyscallFailure syncFileSystem(int fd);
-SyscallFailure sendDescriptors(int socketFd, const uint8_t* data, size_t size, const std::vector<int>& fds);
-SyscallFailure receiveDescriptors(int socketFd, size_t dataMax, size_t fdsMax, ReceivedMessage* message);
-SyscallFailure socketPair(int fds[2]);
-/// One datagram to a Unix socket; a path that begins with "@" is abstract.
-SyscallFailure sendDatagram(const std::string& path, const std::string& text);
+void mountOld(const MountOptions& options);
+/** The mount API with a descriptor for each step: no limit of a page for all options together. */
+void mountNew(const NewMountOptions& options);
+void unmount(const std::string& target, int flags);
+FileDescriptor openFuse();
+FileDescriptor openBeneath(const OpenOptions& options);
+void syncFileSystem(int fd);
+/** Waits up to 5 s where the socket does not block and its peer does not read. */
+void sendFds(int socket, std::span<const uint8_t> data, std::span<const int> fds);
+/** Waits for a message. EMSGSIZE, and none is kept, where more than `fdsMax` descriptors came. */
+Message receiveFds(int socket, size_t dataMax, size_t fdsMax);
+/** To a Unix socket; a path that begins with "@" is in the abstract space. */
+void sendDatagram(const std::string& path, std::span<const uint8_t> data);
 int64_t realtimeNanoseconds();
+std::pair<FileDescriptor, FileDescriptor> makeSocketPair();
 
 }  // namespace lazuli
