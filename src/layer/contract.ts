@@ -48,6 +48,12 @@ export interface LayerUsage {
   readonly inodes: number;
 }
 
+/** Owner of a layer's root folder. */
+export interface LayerOwner {
+  readonly uid: number;
+  readonly gid: number;
+}
+
 /** The engine as the snapshotter sees it. */
 export interface LayerEngine {
   /**
@@ -58,6 +64,8 @@ export interface LayerEngine {
   has(digest: Digest): boolean;
   /** The folder where the layer is mounted now, mounting it first if needed. No network. @throws NOT_FOUND, UNAVAILABLE */
   mountPoint(digest: Digest, options?: { signal?: AbortSignal | undefined }): Promise<string>;
+  /** From the layer's index, so that nobody has to look through the mount. No network. @throws NOT_FOUND */
+  rootOwner(digest: Digest): Promise<LayerOwner>;
   /** @throws NOT_FOUND */
   status(digest: Digest): LayerStatus;
   list(): readonly LayerStatus[];
