@@ -1,4 +1,22 @@
 /**
- * The engine: lazy layers with their index, data file and mounts.
+ * The engine: lazy layers with their index, data file, scheduler and mounts.
+ *
+ *     const engine = await openLayerEngine({ binding: loadBinding(), root, state, openSourceFor, … });
+ *     await engine.ensure(request, { signal });
+ *     const folder = await engine.mountPoint(request.digest);
  */
 export type { LayerEngine, LayerOrigin, LayerRequest, LayerStatus, LayerUsage } from "./contract.js";
+export {
+  completeChannel,
+  corruptChannel,
+  demandChannel,
+  ensuredChannel,
+  type FetchPriority,
+  failedChannel,
+  fetchedChannel,
+  mountedChannel,
+  retryChannel,
+} from "./events.js";
+export { type LayerEngineOptions, type OpenLayerEngine, openLayerEngine } from "./layer-engine.js";
+export type { Rung } from "./mount-ladder.js";
+export type { SchedulerFigures } from "./scheduler.js";

@@ -1,0 +1,82 @@
+import type { Clock } from "./clock.js";
+import { demandChannel } from "./events.js";
+import type { UnitLedger } from "./unit-ledger.js";
+
+/** A read that waits. Times in milliseconds of the clock. */
+export interface Demand {
+  readonly read: bigint;
+  readonly first: number;
+  readonly last: number;
+  readonly since: number;
+}
+
+/** The reads of one layer that wait, oldest first. Bounded by the native plane (WAITING_READS_MAX). */
+export class Demands {
+  readonly #demands = new Map<bigint, Demand>();
+  readonly #digest: string;
+  readonly #ledger: UnitLedger;
+  readonly #clock: Clock;
+
+  constructor(options: { readonly digest: string; readonly ledger: UnitLedger; readonly clock: Clock }) {
+    this.#digest = options.digest;
+    this.#ledger = options.ledger;
+    this.#clock = options.clock;
+  }
+
+  get size(): number {
+    return this.#demands.size;
+  }
+
+  get oldest(): Demand | undefined {
+    const [first] = this.#demands.values();
+    return first;
+  }
+
+  [Symbol.iterator](): Iterator<Demand> {
+    return this.#demands.values();
+  }
+
+  add(read: bigint, first: number, last: number): void {
+    this.#demands.set(read, { read, first, last, since: this.#clock.now() });
+  }
+
+  overlap(first: number, last: number): boolean {
+    for (const demand of this.#demands.values()) {
+      if (demand.first <= last && demand.last >= first) return true;
+    }
+    return false;
+  }
+
+  /** Takes out a read whose process gave up. */
+  interrupt(read: bigint): Demand | undefined {
+    const demand = this.#demands.get(read);
+    if (demand !== undefined) this.#leave(demand, "interrupted");
+    return demand;
+  }
+
+  /** Units of this range became present: takes out the reads that have all they wait for. */
+  settle(first: number, last: number): void {
+    for (const demand of this.#demands.values()) {
+      if (demand.first > last || demand.last < first) continue;
+      if (this.#ledger.hasAll(demand.first, demand.last)) this.#leave(demand, "served");
+    }
+  }
+
+  /** Takes out the reads that wait for a missing unit of this range; returns how many. */
+  fail(first: number, last: number): number {
+    let count = 0;
+    for (const demand of this.#demands.values()) {
+      const from = Math.max(first, demand.first);
+      const to = Math.min(last, demand.last);
+      if (from > to || this.#ledger.hasAll(from, to)) continue;
+      this.#leave(demand, "failed");
+      count += 1;
+    }
+    return count;
+  }
+
+  #leave(demand: Demand, outcome: "served" | "failed" | "interrupted"): void {
+    this.#demands.delete(demand.read);
+    demandChannel.publish({ digest: this.#digest, outcome, waitedMs: this.#clock.now() - demand.since });
+  }
+}

@@ -1,0 +1,48 @@
+import { channel } from "../observe/index.js";
+
+/** Why bytes were asked for: somebody waits, the layer's landmark, nobody, or the layer's index. */
+export type FetchPriority = "demand" | "prefetch" | "background" | "index";
+
+/** Compressed bytes that arrived from a source. */
+export const fetchedChannel = channel<{ digest: string; priority: FetchPriority; bytes: number }>(
+  "lazuli:layer.fetched",
+);
+
+/** A read that had to wait is through: its bytes came, it failed, or its process gave up. */
+export const demandChannel = channel<{
+  digest: string;
+  outcome: "served" | "failed" | "interrupted";
+  waitedMs: number;
+}>("lazuli:layer.demand");
+
+/** Wrong bytes: from a source, or from our own disk. They were not served. */
+export const corruptChannel = channel<{ digest: string; unit: number; origin: "source" | "disk" }>(
+  "lazuli:layer.corrupt",
+);
+
+/** A request failed and is made again. */
+export const retryChannel = channel<{
+  digest: string;
+  priority: FetchPriority;
+  code: string;
+  delayMs: number;
+}>("lazuli:layer.retry");
+
+/** Reads got EIO, with the word that says why. */
+export const failedChannel = channel<{ digest: string; reads: number; reason: string }>(
+  "lazuli:layer.failed",
+);
+
+/** A layer was made ready: index fetched, compiled, durable. */
+export const ensuredChannel = channel<{ digest: string; units: number; milliseconds: number }>(
+  "lazuli:layer.ensured",
+);
+
+export const mountedChannel = channel<{
+  digest: string;
+  kind: "erofs" | "erofs-local" | "fuse-tree";
+  milliseconds: number;
+}>("lazuli:layer.mounted");
+
+/** No unit of the layer is missing any more. */
+export const completeChannel = channel<{ digest: string; units: number }>("lazuli:layer.complete");

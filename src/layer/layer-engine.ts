@@ -1,0 +1,351 @@
+import { mkdir, realpath } from "node:fs/promises";
+import pLimit from "p-limit";
+import { linkSignals, SingleFlight } from "../async/index.js";
+import { type Digest, sha256 } from "../bytes/index.js";
+import { failedPrecondition, notFound, unavailable } from "../errors/index.js";
+import type { NativeBinding, NativePlane } from "../fuse/index.js";
+import { log } from "../observe/index.js";
+import type { BlobSource } from "../registry/index.js";
+import { type Clock, systemClock } from "./clock.js";
+import { compileLayer } from "./compile-layer.js";
+import type { LayerEngine, LayerOrigin, LayerRequest, LayerStatus, LayerUsage } from "./contract.js";
+import { ensuredChannel } from "./events.js";
+import { KeyedQueue } from "./keyed-queue.js";
+import { Layer } from "./layer.js";
+import {
+  createLayerFolder,
+  deleteLayerFolder,
+  type LayerFiles,
+  listLayerFolders,
+  openLayerFolder,
+} from "./layer-folder.js";
+import { addToPlane, LayerMounts } from "./layer-mounts.js";
+import type { LayerRecord } from "./layer-record.js";
+import { LazySource, type OpenSource } from "./lazy-source.js";
+import { ADOPT_CONCURRENCY, COMPILES_MAX, FLUSH_CLOSE_MS, WAITING_READS_MAX } from "./limits.js";
+import { probeLadder, type Rung } from "./mount-ladder.js";
+import { layerPaths, statePaths } from "./paths.js";
+import { readIndex } from "./read-index.js";
+import { Scheduler, type SchedulerFigures } from "./scheduler.js";
+import { clearStaleMounts } from "./stale-mounts.js";
+
+export interface LayerEngineOptions {
+  readonly binding: NativeBinding;
+  /** Folder for what survives a restart: existing, private, on a local file system. */
+  readonly root: string;
+  /** Folder for mounts: existing, private. */
+  readonly state: string;
+  /** Longest time that a read may wait, in milliseconds. */
+  readonly demandDeadlineMs: number;
+  /** Most bytes that are fetched beyond a read; 0: none. */
+  readonly readaheadMaxBytes: number;
+  /** Fetch the rest of each layer while nobody waits. */
+  readonly hasBackgroundFill: boolean;
+  readonly mount: "auto" | "erofs" | "fuse-tree";
+  readonly fuseThreads: number;
+  readonly workerThreads: number;
+  /** Opens the source of a layer that is known from an earlier process, at its first miss. */
+  readonly openSourceFor: (
+    origin: LayerOrigin,
+    digest: Digest,
+    options: { signal?: AbortSignal | undefined },
+  ) => Promise<BlobSource>;
+}
+
+/** The engine with what operators look at. */
+export interface OpenLayerEngine extends LayerEngine {
+  readonly rung: Rung;
+  readonly plane: NativePlane;
+  readonly figures: SchedulerFigures;
+}
+
+/** Opens the engine: layers on disk are served at once, without the network. @throws FAILED_PRECONDITION */
+export async function openLayerEngine(options: LayerEngineOptions): Promise<OpenLayerEngine> {
+  const state = await realpath(options.state);
+  const root = await realpath(options.root);
+  const found = await openFolders(root);
+  const local = await clearStaleMounts({
+    binding: options.binding,
+    state,
+    metaPaths: new Map(found.map((files) => [files.record.number, files.paths.meta])),
+  });
+  await mkdir(statePaths(state).layers, { recursive: true, mode: 0o700 });
+  const scheduler = new Scheduler({ clock: systemClock, hasBackgroundFill: options.hasBackgroundFill });
+  const plane = new options.binding.Plane({
+    fuseThreads: options.fuseThreads,
+    workerThreads: options.workerThreads,
+    waitingReadsMax: WAITING_READS_MAX,
+    onMiss: (misses) => scheduler.onMiss(misses),
+    onInterrupt: (reads) => scheduler.onInterrupt(reads),
+    onDamaged: (damaged) => scheduler.onDamaged(damaged),
+  });
+  try {
+    const rung = await probeLadder({ binding: options.binding, plane, state, mount: options.mount });
+    const engine = new Engine({ ...options, root, state, plane, rung, scheduler, clock: systemClock });
+    for (const files of found) await engine.adopt(files, local.has(files.record.number));
+    return engine;
+  } catch (thrown) {
+    plane.close();
+    await Promise.all(found.map((files) => files.data.close()));
+    throw thrown;
+  }
+}
+
+/** Reads all layers on disk; one that is damaged is left out. */
+async function openFolders(root: string): Promise<LayerFiles[]> {
+  const limit = pLimit(ADOPT_CONCURRENCY);
+  const folders = await listLayerFolders(root);
+  const opened = await Promise.all(
+    folders.map((folder) =>
+      limit(async () => {
+        try {
+          const files = await openLayerFolder(folder);
+          if (layerPaths(root, files.record.digest).folder === folder) return files;
+          await files.data.close();
+          throw failedPrecondition("Its layer.json names another layer", { reason: "layer-record-damaged" });
+        } catch (thrown) {
+          log.warn("Left out a damaged layer; it is fetched again when it is next asked for", {
+            path: folder,
+            error: String(thrown),
+          });
+          return undefined;
+        }
+      }),
+    ),
+  );
+  return opened.filter((files) => files !== undefined);
+}
+
+interface EngineParts extends LayerEngineOptions {
+  readonly plane: NativePlane;
+  readonly rung: Rung;
+  readonly scheduler: Scheduler;
+  readonly clock: Clock;
+}
+
+class Engine implements OpenLayerEngine {
+  readonly rung: Rung;
+  readonly plane: NativePlane;
+  readonly #parts: EngineParts;
+  readonly #layers = new Map<Digest, Layer>();
+  readonly #ensuring = new SingleFlight<Digest, void>();
+  readonly #changing = new KeyedQueue<Digest>();
+  readonly #compiling = pLimit(COMPILES_MAX);
+  readonly #verifying = pLimit(1);
+  readonly #ending = new AbortController();
+  #nextNumber = 1;
+  #closing: Promise<void> | undefined;
+
+  constructor(parts: EngineParts) {
+    this.#parts = parts;
+    this.rung = parts.rung;
+    this.plane = parts.plane;
+  }
+
+  get figures(): SchedulerFigures {
+    return this.#parts.scheduler.figures;
+  }
+
+  /** Takes over a layer from disk. A layer that the plane refuses is left out. */
+  async adopt(files: LayerFiles, hasLocalMount: boolean): Promise<void> {
+    const { origin, digest, number } = files.record;
+    this.#nextNumber = Math.max(this.#nextNumber, number + 1);
+    try {
+      const open: OpenSource = (options) => this.#parts.openSourceFor(origin, digest, options);
+      await this.#register({ files, hasLocalMount, open, opened: undefined, indexBytes: 0 });
+    } catch (thrown) {
+      log.warn("Left out a layer that the data plane refuses", { digest, error: String(thrown) });
+    }
+  }
+
+  async ensure(request: LayerRequest, options: { signal?: AbortSignal | undefined }): Promise<void> {
+    this.#checkOpen();
+    const known = this.#layers.get(request.digest);
+    if (known !== undefined) {
+      known.source.offer(request.openSource);
+      known.prefetch();
+      return;
+    }
+    await this.#ensuring.run(
+      request.digest,
+      (signal) => this.#changing.run(request.digest, () => this.#make(request, signal)),
+      options.signal,
+    );
+  }
+
+  has(digest: Digest): boolean {
+    return this.#layers.has(digest);
+  }
+
+  async mountPoint(digest: Digest, options: { signal?: AbortSignal | undefined } = {}): Promise<string> {
+    this.#checkOpen();
+    return await this.#layer(digest).mountPoint(options.signal);
+  }
+
+  status(digest: Digest): LayerStatus {
+    return this.#layer(digest).status;
+  }
+
+  list(): readonly LayerStatus[] {
+    return [...this.#layers.values()].map((layer) => layer.status);
+  }
+
+  async usage(digest: Digest): Promise<LayerUsage> {
+    return await this.#layer(digest).usage();
+  }
+
+  async remove(digest: Digest): Promise<void> {
+    this.#checkOpen();
+    await this.#changing.run(digest, async () => {
+      const layer = this.#layers.get(digest);
+      this.#layers.delete(digest);
+      await layer?.remove();
+      await deleteLayerFolder(this.#parts.root, digest);
+    });
+  }
+
+  async close(): Promise<void> {
+    this.#closing ??= this.#close();
+    await this.#closing;
+  }
+
+  async #close(): Promise<void> {
+    const { scheduler, clock, plane } = this.#parts;
+    this.#ending.abort(unavailable("The layer engine is closed", { reason: "engine-closed" }));
+    scheduler.close();
+    const late = new Promise<void>((resolve) => {
+      const timer = clock.after(FLUSH_CLOSE_MS, resolve);
+      void Promise.all([...this.#layers.values()].map((layer) => layer.close())).then(() => {
+        timer.cancel();
+        resolve();
+      });
+    });
+    await late;
+    plane.close();
+  }
+
+  async #make(request: LayerRequest, wanted: AbortSignal): Promise<void> {
+    if (this.#layers.has(request.digest)) return;
+    using linked = linkSignals([wanted, this.#ending.signal]);
+    const { signal } = linked;
+    const { root } = this.#parts;
+    const startedAt = performance.now();
+    const tocDigest = tocDigestOf(request);
+    const source = await request.openSource({ signal });
+    const index = await readIndex({ source, tocDigest, signal });
+    const compiled = await this.#compiling(() =>
+      compileLayer({
+        toc: index.toc,
+        payloadEnd: index.payloadEnd,
+        blobSize: source.size,
+        subject: request.digest,
+        signal,
+      }),
+    );
+    signal.throwIfAborted();
+    const record: LayerRecord = {
+      number: this.#takeNumber(),
+      digest: request.digest,
+      format: "estargz",
+      mediaType: request.mediaType,
+      tocDigest,
+      blobSize: source.size,
+      origin: request.origin,
+      prefetch: compiled.prefetch,
+      metaSha256: sha256(compiled.meta),
+    };
+    await createLayerFolder({ root, record, units: compiled.units, meta: compiled.meta });
+    const files = await openLayerFolder(layerPaths(root, request.digest).folder);
+    const layer = await this.#register({
+      files,
+      hasLocalMount: false,
+      open: request.openSource,
+      opened: source,
+      indexBytes: index.fetchedBytes,
+    });
+    ensuredChannel.publish({
+      digest: request.digest,
+      units: files.units.count,
+      milliseconds: performance.now() - startedAt,
+    });
+    layer.prefetch();
+  }
+
+  async #register(options: {
+    readonly files: LayerFiles;
+    readonly hasLocalMount: boolean;
+    readonly open: OpenSource;
+    readonly opened: BlobSource | undefined;
+    readonly indexBytes: number;
+  }): Promise<Layer> {
+    const { files, hasLocalMount, indexBytes } = options;
+    const { binding, plane, rung, state, scheduler, clock } = this.#parts;
+    const { number, digest, blobSize, metaSha256 } = files.record;
+    try {
+      await addToPlane({
+        plane,
+        rung,
+        number,
+        paths: files.paths,
+        dataFd: files.data.fd,
+        units: files.units.buffer,
+        present: files.present.bytes,
+      });
+    } finally {
+      await files.data.close();
+    }
+    const layer = new Layer({
+      files,
+      plane,
+      mounts: new LayerMounts({
+        binding,
+        plane,
+        state,
+        rung,
+        number,
+        digest,
+        metaSha256,
+        paths: files.paths,
+        hasLocalMount,
+      }),
+      source: new LazySource({ digest, blobSize, open: options.open, opened: options.opened }),
+      scheduler,
+      clock,
+      readaheadMaxBytes: this.#parts.readaheadMaxBytes,
+      demandDeadlineMs: this.#parts.demandDeadlineMs,
+      verifying: this.#verifying,
+      indexBytes,
+    });
+    this.#layers.set(digest, layer);
+    return layer;
+  }
+
+  #takeNumber(): number {
+    const number = this.#nextNumber;
+    this.#nextNumber += 1;
+    return number;
+  }
+
+  #layer(digest: Digest): Layer {
+    const layer = this.#layers.get(digest);
+    if (layer === undefined) {
+      throw notFound(`Layer ${digest} does not exist`, { subject: digest, reason: "layer-unknown" });
+    }
+    return layer;
+  }
+
+  #checkOpen(): void {
+    if (this.#closing !== undefined) {
+      throw unavailable("Cannot use the layer engine: it is closed", { reason: "engine-closed" });
+    }
+  }
+}
+
+function tocDigestOf(request: LayerRequest): Digest {
+  if (request.tocDigest !== undefined) return request.tocDigest;
+  throw failedPrecondition(`Cannot mount layer ${request.digest} lazily: its manifest names no TOC`, {
+    subject: request.digest,
+    reason: "toc-digest-missing",
+    hint: "Convert the image to eStargz",
+  });
+}

@@ -1,0 +1,394 @@
+import { constants } from "node:os";
+import type { Digest } from "../bytes/index.js";
+import { LazuliError } from "../errors/index.js";
+import { type NativePlane, unitOutcomes } from "../fuse/index.js";
+import { Backoff } from "./backoff.js";
+import type { Clock, Timer } from "./clock.js";
+import { type Demand, Demands } from "./demands.js";
+import { corruptChannel, failedChannel, fetchedChannel, retryChannel } from "./events.js";
+import type { LazySource } from "./lazy-source.js";
+import {
+  BACKGROUND_REQUEST_BYTES_MAX,
+  BACKGROUND_RETRY_FIRST_MS,
+  BACKGROUND_RETRY_LONGEST_MS,
+  CORRUPT_ATTEMPTS_MAX,
+  GAP_BYTES_MAX,
+  INTERRUPT_DISTANCE_BYTES,
+  PREFETCH_FAILURES_MAX,
+  REQUEST_BYTES_MAX,
+  RETRY_FIRST_MS,
+  RETRY_LONGEST_MS,
+} from "./limits.js";
+import { planRequest, type RequestPlan } from "./plan-request.js";
+import { Readahead } from "./readahead.js";
+import { Transfer } from "./transfer.js";
+import type { UnitLedger } from "./unit-ledger.js";
+
+/** What the scheduler needs of the native plane. */
+export type UnitPlane = Pick<NativePlane, "ingest" | "failUnits" | "presence">;
+
+export interface LayerFetcherOptions {
+  readonly number: number;
+  readonly digest: Digest;
+  readonly ledger: UnitLedger;
+  readonly source: LazySource;
+  readonly plane: UnitPlane;
+  readonly clock: Clock;
+  /** Spreads retries: a number from 0 to 1. */
+  readonly random: () => number;
+  readonly readaheadMaxBytes: number;
+  readonly demandDeadlineMs: number;
+  /** There may be something to start. */
+  readonly wake: () => void;
+  /** Units became present, or missing again. */
+  readonly onChange: (units: number) => void;
+}
+
+/** A read in the hands of a native thread escapes a failure; after so long its units are failed once more. */
+const FAIL_AGAIN_MS = 1_000;
+
+/** What one layer wants fetched, and how it takes what comes. When a request may start is the scheduler's to say. */
+export class LayerFetcher {
+  readonly transfers = new Set<Transfer>();
+  readonly #options: LayerFetcherOptions;
+  readonly #demands: Demands;
+  readonly #readahead: Readahead;
+  readonly #running = new Set<Promise<void>>();
+  #deadline: Timer | undefined;
+  #retry: Timer | undefined;
+  readonly #retryPause: Backoff;
+  readonly #fillPause: Backoff;
+  #fillNext = 0;
+  #prefetch: { readonly last: number; failures: number } | undefined;
+  #isClosed = false;
+  #fetchedBytes = 0;
+  #lastError: string | undefined;
+
+  constructor(options: LayerFetcherOptions) {
+    this.#options = options;
+    this.#demands = new Demands(options);
+    this.#readahead = new Readahead(options.readaheadMaxBytes);
+    this.#retryPause = new Backoff({ ...options, firstMs: RETRY_FIRST_MS, longestMs: RETRY_LONGEST_MS });
+    this.#fillPause = new Backoff({
+      ...options,
+      firstMs: BACKGROUND_RETRY_FIRST_MS,
+      longestMs: BACKGROUND_RETRY_LONGEST_MS,
+    });
+  }
+
+  get waitingReads(): number {
+    return this.#demands.size;
+  }
+
+  get fetchedBytes(): number {
+    return this.#fetchedBytes;
+  }
+
+  get lastError(): string | undefined {
+    return this.#lastError;
+  }
+
+  get hasPrefetch(): boolean {
+    return this.#prefetch !== undefined;
+  }
+
+  /** Whether the background has more to do here, now or later. */
+  get isIncomplete(): boolean {
+    return !this.#options.ledger.isComplete;
+  }
+
+  /** A read waits for the missing ones of these units. */
+  demand(read: bigint, first: number, last: number): void {
+    const { ledger, plane, number } = this.#options;
+    if (this.#isClosed) {
+      plane.failUnits(number, first, last, constants.errno.EIO);
+      return;
+    }
+    if (ledger.hasAll(first, last) && !this.#isMissingInPlane(first, last)) {
+      // The read was answered while its miss was on the way here.
+      return;
+    }
+    for (let unit = first; unit <= last; unit += 1) {
+      if (ledger.failures(unit) >= CORRUPT_ATTEMPTS_MAX) ledger.forgetFailures(unit);
+    }
+    this.#demands.add(read, first, last);
+    this.#armDeadline();
+  }
+
+  /** The read's process gave up. False: not a read of this layer. */
+  interrupt(read: bigint): boolean {
+    const demand = this.#demands.interrupt(read);
+    if (demand === undefined) return false;
+    for (const transfer of this.transfers) {
+      if (transfer.priority === "demand" && transfer.overlaps(demand.first, demand.last))
+        this.cutIfUnwanted(transfer);
+    }
+    this.#armDeadline();
+    return true;
+  }
+
+  damaged(unit: number): void {
+    const { ledger, digest, onChange } = this.#options;
+    if (!ledger.markDamaged(unit)) return;
+    corruptChannel.publish({ digest, unit, origin: "disk" });
+    this.#lastError = `Unit ${unit} was damaged on disk and is fetched again`;
+    onChange(1);
+  }
+
+  /** Asks for the blob's bytes up to `end`, when nobody waits for others. */
+  prefetchUntil(end: number): void {
+    const { ledger } = this.#options;
+    const last = ledger.units.firstAtBlobOffset(end) - 1;
+    if (last < 0 || ledger.firstMissing(0, last) === undefined) return;
+    this.#prefetch = { last, failures: 0 };
+  }
+
+  /** Cuts a request that nobody waits for any more, or does not yet. True if anything was cut. */
+  cutIfUnwanted(transfer: Transfer): boolean {
+    if (this.#demands.overlap(transfer.firstUnit, transfer.lastUnit)) return false;
+    return this.#cut(transfer);
+  }
+
+  /** The request to make for the reads that wait; undefined: all are being served, or it is too early. */
+  planDemand(): RequestPlan | undefined {
+    const { ledger } = this.#options;
+    if (this.#retryPause.isPausing) return undefined;
+    for (const demand of this.#demands) {
+      const first = ledger.firstWanted(demand.first, demand.last) ?? this.#takeBack(demand);
+      if (first === undefined) continue;
+      const windowBytes = this.#readahead.windowAt(ledger.units.blobOffset(first));
+      return this.#plan({ first, lastNeeded: demand.last, windowBytes, requestBytesMax: REQUEST_BYTES_MAX });
+    }
+    return undefined;
+  }
+
+  planPrefetch(): RequestPlan | undefined {
+    const { ledger } = this.#options;
+    const prefetch = this.#prefetch;
+    if (prefetch === undefined || this.#retryPause.isPausing) return undefined;
+    const first = this.#nextHealthy(0, prefetch.last);
+    if (first === undefined) {
+      if (ledger.firstMissing(0, prefetch.last) === undefined || this.transfers.size === 0)
+        this.#prefetch = undefined;
+      return undefined;
+    }
+    return this.#plan({
+      first,
+      lastNeeded: first,
+      lastAllowed: prefetch.last,
+      windowBytes: REQUEST_BYTES_MAX,
+      requestBytesMax: REQUEST_BYTES_MAX,
+    });
+  }
+
+  planBackground(): RequestPlan | undefined {
+    if (this.#fillPause.isPausing) return undefined;
+    const end = this.#options.ledger.units.count - 1;
+    const first = this.#nextHealthy(this.#fillNext, end) ?? this.#nextHealthy(0, end);
+    if (first === undefined) return undefined;
+    this.#fillNext = first;
+    const bytes = BACKGROUND_REQUEST_BYTES_MAX;
+    return this.#plan({ first, lastNeeded: first, windowBytes: bytes, requestBytesMax: bytes });
+  }
+
+  /** Makes the request. Its failure is handled here. */
+  start(plan: RequestPlan, priority: Transfer["priority"]): Transfer {
+    const { ledger, number, plane, digest } = this.#options;
+    ledger.markOnItsWay(plan.firstUnit, plan.lastUnit);
+    if (priority === "demand") this.#readahead.requested(plan.offset, plan.offset + plan.length);
+    const transfer = new Transfer({
+      plan,
+      priority,
+      layer: number,
+      ledger,
+      ingest: (options) => plane.ingest(options),
+      onBytes: (bytes) => {
+        this.#fetchedBytes += bytes;
+        fetchedChannel.publish({ digest, priority, bytes });
+      },
+      onOutcomes: (firstUnit, outcomes) => this.#stored(firstUnit, outcomes),
+    });
+    this.transfers.add(transfer);
+    const running = this.#run(transfer).finally(() => this.#running.delete(running));
+    this.#running.add(running);
+    return transfer;
+  }
+
+  /** Ends all requests, fails the reads that wait, and returns when nothing runs any more. */
+  async close(): Promise<void> {
+    this.#isClosed = true;
+    this.#prefetch = undefined;
+    this.#retry?.cancel();
+    for (const transfer of this.transfers) transfer.cancel("The layer is closed");
+    await Promise.all(this.#running);
+    for (const demand of [...this.#demands]) this.#fail(demand.first, demand.last, "layer-closed");
+    this.#deadline?.cancel();
+  }
+
+  #plan(options: {
+    readonly first: number;
+    readonly lastNeeded: number;
+    readonly lastAllowed?: number;
+    readonly windowBytes: number;
+    readonly requestBytesMax: number;
+  }): RequestPlan {
+    const { ledger } = this.#options;
+    return planRequest({
+      ledger,
+      lastAllowed: ledger.units.count - 1,
+      gapBytesMax: GAP_BYTES_MAX,
+      ...options,
+    });
+  }
+
+  async #run(transfer: Transfer): Promise<void> {
+    const { source, ledger, wake } = this.#options;
+    try {
+      await transfer.run(await source.get(transfer.signal));
+      this.#retryPause.succeeded();
+      this.#fillPause.succeeded();
+    } catch (thrown) {
+      if (!transfer.isCanceled) this.#failed(LazuliError.from(thrown), transfer);
+    } finally {
+      this.transfers.delete(transfer);
+      ledger.release(transfer.firstUnit, transfer.lastUnit);
+      wake();
+    }
+  }
+
+  #stored(firstUnit: number, outcomes: Uint8Array): void {
+    const { ledger, onChange } = this.#options;
+    let arrived = 0;
+    for (const [index, outcome] of outcomes.entries()) {
+      const unit = firstUnit + index;
+      if (outcome === unitOutcomes.stored) ledger.markStored(unit);
+      else if (outcome === unitOutcomes.alreadyPresent) ledger.markPresent(unit);
+      else if (outcome === unitOutcomes.ioError) this.#diskFailed(unit);
+      else this.#cameWrong(unit);
+      if (outcome === unitOutcomes.stored) arrived += 1;
+    }
+    this.#demands.settle(firstUnit, firstUnit + outcomes.length - 1);
+    this.#armDeadline();
+    if (arrived > 0) onChange(arrived);
+  }
+
+  #cameWrong(unit: number): void {
+    const { ledger, source, digest } = this.#options;
+    source.distrust({ offset: ledger.units.blobOffset(unit), length: ledger.units.blobLength(unit) });
+    corruptChannel.publish({ digest, unit, origin: "source" });
+    this.#lastError = `The source's bytes for unit ${unit} do not have the digest that the index names`;
+    if (ledger.countFailure(unit) >= CORRUPT_ATTEMPTS_MAX) this.#fail(unit, unit, "source-corrupt");
+  }
+
+  /** The disk refused the bytes (full, broken): fetching them again would not help its readers now. */
+  #diskFailed(unit: number): void {
+    this.#lastError = `Unit ${unit} could not be written to the data file`;
+    this.#fillPause.failed();
+    this.#fail(unit, unit, "disk-failed");
+  }
+
+  #failed(error: LazuliError, transfer: Transfer): void {
+    const { source, clock, digest, wake } = this.#options;
+    const { priority } = transfer;
+    this.#lastError = error.message;
+    source.failed(error);
+    if (priority === "background") {
+      const delayMs = this.#fillPause.failed();
+      retryChannel.publish({ digest, priority, code: error.code, delayMs });
+      return;
+    }
+    if (priority === "prefetch" && this.#prefetch !== undefined) {
+      this.#prefetch.failures += 1;
+      if (this.#prefetch.failures >= PREFETCH_FAILURES_MAX) this.#prefetch = undefined;
+    }
+    const delayMs = this.#retryPause.failed();
+    this.#retry?.cancel();
+    this.#retry = clock.after(delayMs, wake);
+    retryChannel.publish({ digest, priority, code: error.code, delayMs });
+  }
+
+  /** Reads that wait for missing units of this range get EIO. */
+  #fail(first: number, last: number, reason: string): void {
+    const { plane, number, digest, clock } = this.#options;
+    const reads = this.#demands.fail(first, last);
+    plane.failUnits(number, first, last, constants.errno.EIO);
+    if (reads === 0) return;
+    failedChannel.publish({ digest, reads, reason });
+    clock.after(FAIL_AGAIN_MS, () => {
+      if (!this.#isClosed && !this.#demands.overlap(first, last)) {
+        plane.failUnits(number, first, last, constants.errno.EIO);
+      }
+    });
+  }
+
+  #armDeadline(): void {
+    const { clock, demandDeadlineMs } = this.#options;
+    this.#deadline?.cancel();
+    this.#deadline = undefined;
+    const { oldest } = this.#demands;
+    if (oldest === undefined) return;
+    this.#deadline = clock.after(Math.max(0, oldest.since + demandDeadlineMs - clock.now()), () =>
+      this.#expire(),
+    );
+  }
+
+  #expire(): void {
+    const { clock, demandDeadlineMs } = this.#options;
+    for (const demand of [...this.#demands]) {
+      if (demand.since + demandDeadlineMs > clock.now()) break;
+      this.#fail(demand.first, demand.last, "demand-deadline");
+      for (const transfer of this.transfers) {
+        const isLate = transfer.priority === "demand" && transfer.overlaps(demand.first, demand.last);
+        if (isLate && !this.#demands.overlap(transfer.firstUnit, transfer.lastUnit)) {
+          transfer.cancel("Nobody waits for it any more");
+        }
+      }
+    }
+    this.#armDeadline();
+  }
+
+  /** Frees a waiting read's unit from a request for nobody in which it lies far behind. */
+  #takeBack(demand: Demand): number | undefined {
+    const { ledger } = this.#options;
+    const missing = ledger.firstMissing(demand.first, demand.last);
+    if (missing === undefined) return undefined;
+    for (const transfer of this.transfers) {
+      if (transfer.priority === "demand" || !transfer.overlaps(missing, missing)) continue;
+      if (ledger.units.blobOffset(missing) - transfer.position <= INTERRUPT_DISTANCE_BYTES) return undefined;
+      this.#cut(transfer);
+      return ledger.firstWanted(demand.first, demand.last);
+    }
+    return undefined;
+  }
+
+  #cut(transfer: Transfer): boolean {
+    const last = transfer.lastUnit;
+    const dropped = transfer.cut();
+    if (dropped === undefined) return false;
+    this.#options.ledger.release(dropped, last);
+    return true;
+  }
+
+  /** The first wanted unit whose bytes have not come wrong too often. */
+  #nextHealthy(from: number, last: number): number | undefined {
+    const { ledger } = this.#options;
+    for (let unit = ledger.firstWanted(from, last); unit !== undefined; ) {
+      if (ledger.failures(unit) < CORRUPT_ATTEMPTS_MAX) return unit;
+      unit = ledger.firstWanted(unit + 1, last);
+    }
+    return undefined;
+  }
+
+  /** A miss of units that seem present: takes over what the plane says; true if any of them is missing after all. */
+  #isMissingInPlane(first: number, last: number): boolean {
+    const { plane, number } = this.#options;
+    const presence = plane.presence(number);
+    let isMissing = false;
+    for (let unit = first; unit <= last; unit += 1) {
+      if (((presence[unit >>> 3] ?? 0) & (1 << (unit & 7))) !== 0) continue;
+      isMissing = true;
+      this.damaged(unit);
+    }
+    return isMissing;
+  }
+}

@@ -1,0 +1,167 @@
+import { randomBytes } from "node:crypto";
+import { type FileHandle, lstat, mkdir, open, readdir, readFile, rename, rm } from "node:fs/promises";
+import { dirname, join } from "node:path";
+import type { Digest } from "../bytes/index.js";
+import { dataLoss } from "../errors/index.js";
+import { log } from "../observe/index.js";
+import { UnitTable } from "../units/index.js";
+import { BitSet } from "./bit-set.js";
+import { decodeBitmap, encodeBitmap } from "./bitmap-file.js";
+import type { LayerUsage } from "./contract.js";
+import { syncFolder, writeSynced } from "./durable-file.js";
+import { decodeRecord, encodeRecord, type LayerRecord } from "./layer-record.js";
+import { RECORD_BYTES_MAX } from "./limits.js";
+import { GONE_PREFIX, type LayerPaths, layerPaths, layersFolder, NEW_PREFIX, pathsIn } from "./paths.js";
+
+/** Data files end on a block of EROFS, so that the last block of a device is never short. */
+const DATA_FILE_BLOCK = 4096;
+
+/** A layer's files, read and checked. The caller closes the data file. */
+export interface LayerFiles {
+  readonly record: LayerRecord;
+  readonly paths: LayerPaths;
+  readonly units: UnitTable;
+  readonly present: BitSet;
+  readonly data: FileHandle;
+}
+
+/** The last 32 bytes of a unit table: its own checksum, which names it in the bitmap. */
+export function tableSha256(units: UnitTable): Uint8Array {
+  return units.buffer.subarray(units.buffer.length - 32);
+}
+
+/** Makes a layer's folder, whole and durable when it returns. A damaged one of the same name makes room first. */
+export async function createLayerFolder(options: {
+  readonly root: string;
+  readonly record: LayerRecord;
+  readonly units: UnitTable;
+  readonly meta: Uint8Array;
+}): Promise<void> {
+  const { root, record, units, meta } = options;
+  const parent = layersFolder(root);
+  const temporary = join(parent, `${NEW_PREFIX}${randomBytes(8).toString("hex")}`);
+  await mkdir(temporary, { mode: 0o700 });
+  try {
+    const paths = pathsIn(temporary);
+    await writeSynced(paths.units, units.buffer);
+    await writeSynced(paths.meta, meta);
+    await writeSynced(
+      paths.bitmap,
+      encodeBitmap(new BitSet(units.count).bytes, { units: units.count, tableSha256: tableSha256(units) }),
+    );
+    await makeDataFile(paths.data, units.dataSize);
+    await writeSynced(paths.record, encodeRecord(record));
+    await syncFolder(temporary);
+    await deleteLayerFolder(root, record.digest);
+    await rename(temporary, layerPaths(root, record.digest).folder);
+    await syncFolder(parent);
+  } catch (thrown) {
+    await rm(temporary, { recursive: true, force: true });
+    throw thrown;
+  }
+}
+
+async function makeDataFile(path: string, sizeBytes: number): Promise<void> {
+  const file = await open(path, "w", 0o600);
+  try {
+    await file.truncate(Math.ceil(sizeBytes / DATA_FILE_BLOCK) * DATA_FILE_BLOCK);
+    await file.sync();
+  } finally {
+    await file.close();
+  }
+}
+
+/** Reads what is on disk of a layer; no network. @throws DATA_LOSS, NOT_FOUND (as the system's error) */
+export async function openLayerFolder(folder: string): Promise<LayerFiles> {
+  const paths = pathsIn(folder);
+  const stat = await lstat(paths.record);
+  if (stat.size > RECORD_BYTES_MAX) {
+    throw dataLoss(`Cannot use ${paths.record}: want at most ${RECORD_BYTES_MAX} bytes, got ${stat.size}`, {
+      reason: "layer-record-damaged",
+    });
+  }
+  const record = decodeRecord(await readFile(paths.record));
+  const units = new UnitTable(await readFile(paths.units));
+  if (units.blobSize !== record.blobSize) {
+    throw dataLoss(
+      `Cannot use layer ${record.digest}: its unit table is for a blob of ${units.blobSize} bytes`,
+      {
+        subject: record.digest,
+        reason: "layer-record-damaged",
+      },
+    );
+  }
+  const present = await readPresent(paths, units);
+  const data = await openDataFile(paths.data, units.dataSize, present);
+  return { record, paths, units, present, data };
+}
+
+async function readPresent(paths: LayerPaths, units: UnitTable): Promise<BitSet> {
+  const facts = { units: units.count, tableSha256: tableSha256(units) };
+  const bits = await readFile(paths.bitmap).then(
+    (bytes) => decodeBitmap(bytes, facts),
+    () => undefined,
+  );
+  if (bits !== undefined) return bits;
+  log.warn("A layer's bitmap is damaged: its bytes are fetched again", { path: paths.bitmap });
+  return new BitSet(units.count);
+}
+
+async function openDataFile(path: string, sizeBytes: number, present: BitSet): Promise<FileHandle> {
+  let data: FileHandle;
+  try {
+    data = await open(path, "r+");
+  } catch (thrown) {
+    if ((thrown as NodeJS.ErrnoException).code !== "ENOENT") throw thrown;
+    present.bytes.fill(0);
+    await makeDataFile(path, sizeBytes);
+    data = await open(path, "r+");
+  }
+  return data;
+}
+
+/** Deletes a layer's folder; the name is gone durably before the first file is. Idempotent. */
+export async function deleteLayerFolder(root: string, digest: Digest): Promise<void> {
+  const { folder } = layerPaths(root, digest);
+  const gone = join(dirname(folder), `${GONE_PREFIX}${randomBytes(8).toString("hex")}`);
+  try {
+    await rename(folder, gone);
+  } catch (thrown) {
+    if ((thrown as NodeJS.ErrnoException).code === "ENOENT") return;
+    throw thrown;
+  }
+  await syncFolder(dirname(folder));
+  await rm(gone, { recursive: true, force: true });
+}
+
+/** Folders of layers, after those that an earlier process left half made or half deleted are gone. */
+export async function listLayerFolders(root: string): Promise<string[]> {
+  const parent = layersFolder(root);
+  await mkdir(parent, { recursive: true, mode: 0o700 });
+  const folders: string[] = [];
+  for (const name of await readdir(parent)) {
+    const path = join(parent, name);
+    if (name.startsWith(NEW_PREFIX) || name.startsWith(GONE_PREFIX)) {
+      await rm(path, { recursive: true, force: true });
+    } else {
+      folders.push(path);
+    }
+  }
+  return folders;
+}
+
+/** What a layer's folder holds on the disk: allocated blocks, not file sizes. */
+export async function folderUsage(folder: string): Promise<LayerUsage> {
+  const paths = [folder, ...(await readdir(folder)).map((name) => join(folder, name))];
+  const stats = await Promise.all(
+    paths.map((path) =>
+      lstat(path).catch((thrown: NodeJS.ErrnoException) => {
+        // A bitmap's temporary file may go between the listing and here.
+        if (thrown.code === "ENOENT") return undefined;
+        throw thrown;
+      }),
+    ),
+  );
+  const found = stats.filter((stat) => stat !== undefined);
+  return { bytes: found.reduce((sum, stat) => sum + stat.blocks * 512, 0), inodes: found.length };
+}

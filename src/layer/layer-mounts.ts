@@ -1,0 +1,181 @@
+import { createHash } from "node:crypto";
+import { createReadStream } from "node:fs";
+import { open } from "node:fs/promises";
+import { join } from "node:path";
+import type { Digest } from "../bytes/index.js";
+import { dataLoss, LazuliError, unavailable } from "../errors/index.js";
+import { mountFuse, type NativeBinding, type NativePlane, sessionKinds } from "../fuse/index.js";
+import { mountErofs } from "./erofs-mount.js";
+import { mountedChannel } from "./events.js";
+import type { Rung } from "./mount-ladder.js";
+import { type LayerPaths, layerMountPath, statePaths } from "./paths.js";
+import { makeMountFolder, removeMountFolder, unmount } from "./unmount.js";
+
+export interface LayerMountsOptions {
+  readonly binding: NativeBinding;
+  readonly plane: NativePlane;
+  readonly state: string;
+  readonly rung: Rung;
+  readonly number: number;
+  readonly digest: Digest;
+  readonly metaSha256: Digest;
+  readonly paths: LayerPaths;
+  /** An earlier process left the local mount, and it is sound. */
+  readonly hasLocalMount: boolean;
+}
+
+/** The mounts of one layer: through FUSE, and on the local data file once the layer is complete. */
+export class LayerMounts {
+  readonly #options: LayerMountsOptions;
+  #fuse: Promise<string> | undefined;
+  #local: Promise<string> | undefined;
+  #isFuseMounted = false;
+  #isLocalMounted: boolean;
+  #session: number | undefined;
+  #isMetaIntact = false;
+
+  constructor(options: LayerMountsOptions) {
+    this.#options = options;
+    this.#isLocalMounted = options.hasLocalMount;
+  }
+
+  get kind(): "erofs" | "fuse-tree" | "none" {
+    return this.#isFuseMounted || this.#isLocalMounted ? this.#options.rung.kind : "none";
+  }
+
+  /** Whether this kernel can mount complete layers past FUSE. */
+  get canBeLocal(): boolean {
+    return this.#options.rung.kind === "erofs";
+  }
+
+  /** Mounts through FUSE, once; returns the folder. @throws UNAVAILABLE, DATA_LOSS */
+  async throughFuse(): Promise<string> {
+    this.#fuse ??= this.#mount("fuse").catch((thrown: unknown) => {
+      this.#fuse = undefined;
+      throw thrown;
+    });
+    return await this.#fuse;
+  }
+
+  /** Mounts on the local data file, once; every unit must have been checked. @throws UNAVAILABLE, DATA_LOSS */
+  async onLocalData(): Promise<string> {
+    this.#local ??= this.#mount("local").catch((thrown: unknown) => {
+      this.#local = undefined;
+      throw thrown;
+    });
+    return await this.#local;
+  }
+
+  /** The data file turned out to be damaged: nobody new may read it past FUSE. */
+  async leaveLocalData(): Promise<void> {
+    const { binding, state, number } = this.#options;
+    const mounting = this.#local;
+    this.#local = undefined;
+    // A mount that failed leaves nothing behind to take away.
+    await mounting?.catch(() => undefined);
+    if (!this.#isLocalMounted) return;
+    this.#isLocalMounted = false;
+    await unmount(binding, layerMountPath(state, number, "local"));
+  }
+
+  /** Takes all mounts away; who still uses them keeps them until done. */
+  async remove(): Promise<void> {
+    const { binding, plane, state, number } = this.#options;
+    await this.leaveLocalData();
+    // A mount that failed leaves nothing behind to take away.
+    await this.#fuse?.catch(() => undefined);
+    this.#fuse = undefined;
+    const target = layerMountPath(state, number, "fuse");
+    if (this.#isFuseMounted) await unmount(binding, target);
+    this.#isFuseMounted = false;
+    if (this.#session !== undefined) plane.closeSession(this.#session);
+    this.#session = undefined;
+    await removeMountFolder(target);
+    await removeMountFolder(layerMountPath(state, number, "local"));
+  }
+
+  async #mount(kind: "fuse" | "local"): Promise<string> {
+    const { state, number, rung, digest } = this.#options;
+    const startedAt = performance.now();
+    const target = layerMountPath(state, number, kind);
+    if (kind === "local" && this.#isLocalMounted) return target;
+    await this.#checkMeta();
+    try {
+      await makeMountFolder(target);
+      if (rung.kind === "fuse-tree") await this.#mountTree(target);
+      else await this.#mountErofs(kind, target, rung.isDirect);
+    } catch (thrown) {
+      throw unavailable(`Cannot mount layer ${digest} at ${target}: ${LazuliError.from(thrown).message}`, {
+        subject: digest,
+        reason: "mount-failed",
+        cause: thrown,
+      });
+    }
+    if (kind === "local") this.#isLocalMounted = true;
+    else this.#isFuseMounted = true;
+    mountedChannel.publish({
+      digest,
+      kind: kind === "local" ? "erofs-local" : rung.kind,
+      milliseconds: performance.now() - startedAt,
+    });
+    return target;
+  }
+
+  async #mountErofs(kind: "fuse" | "local", target: string, isDirect: boolean): Promise<void> {
+    const { binding, state, number, paths } = this.#options;
+    const device = kind === "local" ? paths.data : join(statePaths(state).data, String(number));
+    await mountErofs({ binding, meta: paths.meta, device, isDirect, target });
+  }
+
+  async #mountTree(target: string): Promise<void> {
+    const { binding, plane, number } = this.#options;
+    const fuseFd = binding.openFuse();
+    const session = plane.openSession({ kind: sessionKinds.tree, layer: number, fuseFd, adopted: false });
+    try {
+      await mountFuse({ binding, fuseFd, target, kind: sessionKinds.tree });
+    } catch (thrown) {
+      plane.closeSession(session);
+      throw thrown;
+    }
+    this.#session = session;
+  }
+
+  /** The meta image has no checksum of its own, and the kernel believes it: looked at before the first mount. */
+  async #checkMeta(): Promise<void> {
+    if (this.#isMetaIntact) return;
+    const { paths, metaSha256, digest } = this.#options;
+    const hash = createHash("sha256");
+    for await (const piece of createReadStream(paths.meta)) hash.update(piece as Buffer);
+    if (`sha256:${hash.digest("hex")}` !== metaSha256) {
+      throw dataLoss(`Cannot mount layer ${digest}: its meta image is damaged`, {
+        subject: digest,
+        reason: "meta-damaged",
+        hint: "Remove the layer's snapshots and pull the image again",
+      });
+    }
+    this.#isMetaIntact = true;
+  }
+}
+
+/** Gives a layer's files to the plane, which keeps descriptors of its own. */
+export async function addToPlane(options: {
+  readonly plane: NativePlane;
+  readonly rung: Rung;
+  readonly number: number;
+  readonly paths: LayerPaths;
+  readonly dataFd: number;
+  readonly units: Uint8Array;
+  readonly present: Uint8Array;
+}): Promise<void> {
+  const { plane, rung, number, dataFd, units, present } = options;
+  if (rung.kind === "erofs") {
+    plane.addLayer({ number, dataFd, units, present, metaFd: -1 });
+    return;
+  }
+  const meta = await open(options.paths.meta, "r");
+  try {
+    plane.addLayer({ number, dataFd, units, present, metaFd: meta.fd });
+  } finally {
+    await meta.close();
+  }
+}

@@ -1,0 +1,83 @@
+import { type Digest, parseDigest } from "../bytes/index.js";
+import { dataLoss } from "../errors/index.js";
+import type { LayerOrigin } from "./contract.js";
+
+export const RECORD_VERSION = 1;
+
+/** How much of the blob a start is expected to read: a range from its beginning, nothing, or nobody knows. */
+export type PrefetchHint =
+  | { readonly kind: "range"; readonly end: number }
+  | { readonly kind: "none" | "unknown" };
+
+/** layer.json: the facts of a layer that stand in no other file. */
+export interface LayerRecord {
+  /** Names the layer in the native plane and in mounts; never used twice on a node while it has layers. */
+  readonly number: number;
+  readonly digest: Digest;
+  readonly format: "estargz";
+  readonly mediaType: string;
+  readonly tocDigest: Digest;
+  readonly blobSize: number;
+  readonly origin: LayerOrigin;
+  readonly prefetch: PrefetchHint;
+  /** Of the meta image, which has no checksum of its own. */
+  readonly metaSha256: Digest;
+}
+
+export function encodeRecord(record: LayerRecord): Buffer {
+  return Buffer.from(`${JSON.stringify({ version: RECORD_VERSION, ...record }, undefined, 2)}\n`);
+}
+
+/** Reads a layer.json that we wrote, perhaps on a bad disk. @throws DATA_LOSS */
+export function decodeRecord(bytes: Buffer): LayerRecord {
+  try {
+    const value = JSON.parse(bytes.toString("utf8")) as Record<string, unknown>;
+    if (value["version"] !== RECORD_VERSION) throw damaged("the version is unknown");
+    const origin = object(value["origin"], "origin");
+    const size = origin["size"];
+    if (value["format"] !== "estargz") throw damaged("the format is unknown");
+    return {
+      number: wholeNumber(value["number"], "number", 1, 2 ** 32 - 2),
+      digest: parseDigest(value["digest"]),
+      format: "estargz",
+      mediaType: text(value["mediaType"], "mediaType"),
+      tocDigest: parseDigest(value["tocDigest"]),
+      blobSize: wholeNumber(value["blobSize"], "blobSize", 1, Number.MAX_SAFE_INTEGER),
+      origin: {
+        reference: text(origin["reference"], "origin.reference"),
+        size: size === undefined ? undefined : wholeNumber(size, "origin.size", 0, Number.MAX_SAFE_INTEGER),
+      },
+      prefetch: prefetchOf(object(value["prefetch"], "prefetch")),
+      metaSha256: parseDigest(value["metaSha256"]),
+    };
+  } catch (thrown) {
+    throw damaged(thrown instanceof Error ? thrown.message : String(thrown));
+  }
+}
+
+function prefetchOf(value: Record<string, unknown>): PrefetchHint {
+  const kind = value["kind"];
+  if (kind === "none" || kind === "unknown") return { kind };
+  return { kind: "range", end: wholeNumber(value["end"], "prefetch.end", 0, Number.MAX_SAFE_INTEGER) };
+}
+
+function damaged(what: string): Error {
+  return dataLoss(`Cannot use layer.json: ${what}`, { reason: "layer-record-damaged" });
+}
+
+function object(value: unknown, name: string): Record<string, unknown> {
+  if (typeof value !== "object" || value === null) throw damaged(`${name} is not an object`);
+  return value as Record<string, unknown>;
+}
+
+function text(value: unknown, name: string): string {
+  if (typeof value !== "string") throw damaged(`${name} is not a text`);
+  return value;
+}
+
+function wholeNumber(value: unknown, name: string, least: number, most: number): number {
+  if (typeof value !== "number" || !Number.isSafeInteger(value) || value < least || value > most) {
+    throw damaged(`${name} is not a number from ${least} to ${most}`);
+  }
+  return value;
+}

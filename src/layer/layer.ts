@@ -1,0 +1,216 @@
+import type { LimitFunction } from "p-limit";
+import { withSignal } from "../async/index.js";
+import { type NativePlane, unitOutcomes } from "../fuse/index.js";
+import { log } from "../observe/index.js";
+import { encodeBitmap } from "./bitmap-file.js";
+import { BitmapFlusher } from "./bitmap-flusher.js";
+import type { Clock } from "./clock.js";
+import type { LayerStatus, LayerUsage } from "./contract.js";
+import { replaceFile } from "./durable-file.js";
+import { completeChannel } from "./events.js";
+import { LayerFetcher } from "./layer-fetcher.js";
+import { folderUsage, type LayerFiles, tableSha256 } from "./layer-folder.js";
+import type { LayerMounts } from "./layer-mounts.js";
+import type { LazySource } from "./lazy-source.js";
+import { VERIFY_UNITS_STEP } from "./limits.js";
+import type { Scheduler } from "./scheduler.js";
+import { UnitLedger } from "./unit-ledger.js";
+
+export interface LayerOptions {
+  readonly files: LayerFiles;
+  readonly plane: NativePlane;
+  readonly mounts: LayerMounts;
+  readonly source: LazySource;
+  readonly scheduler: Scheduler;
+  readonly clock: Clock;
+  readonly readaheadMaxBytes: number;
+  readonly demandDeadlineMs: number;
+  /** One check of a whole layer at a time on the node. */
+  readonly verifying: LimitFunction;
+  /** Bytes that making the layer has cost. */
+  readonly indexBytes: number;
+}
+
+/** One layer that the engine serves: its files, what it fetches, its mounts. */
+export class Layer {
+  readonly #options: LayerOptions;
+  readonly #ledger: UnitLedger;
+  readonly #fetcher: LayerFetcher;
+  readonly #flusher: BitmapFlusher;
+  #isClosed = false;
+  #isGoingLocal = false;
+  #hasPrefetched = false;
+  #wasComplete: boolean;
+
+  constructor(options: LayerOptions) {
+    const { files, plane, scheduler, clock } = options;
+    const { number, digest } = files.record;
+    this.#options = options;
+    this.#ledger = new UnitLedger(files.units, files.present);
+    this.#wasComplete = this.#ledger.isComplete;
+    this.#flusher = new BitmapFlusher({ clock, subject: digest, write: () => this.#writeBitmap() });
+    this.#fetcher = new LayerFetcher({
+      number,
+      digest,
+      ledger: this.#ledger,
+      source: options.source,
+      plane,
+      clock,
+      random: Math.random,
+      readaheadMaxBytes: options.readaheadMaxBytes,
+      demandDeadlineMs: options.demandDeadlineMs,
+      wake: () => scheduler.wake(),
+      onChange: (units) => this.#changed(units),
+    });
+    scheduler.add(number, this.#fetcher);
+  }
+
+  get source(): LazySource {
+    return this.#options.source;
+  }
+
+  get status(): LayerStatus {
+    const { files, mounts, indexBytes } = this.#options;
+    const { record, units } = files;
+    return {
+      digest: record.digest,
+      number: record.number,
+      format: record.format,
+      reference: record.origin.reference,
+      blobBytes: record.blobSize,
+      dataBytes: this.#ledger.dataBytes,
+      cachedBytes: this.#ledger.presentBytes,
+      units: units.count,
+      cachedUnits: this.#ledger.presentCount,
+      fetchedBytes: this.#fetcher.fetchedBytes + indexBytes,
+      mountKind: mounts.kind,
+      complete: this.#ledger.isComplete,
+      lastError: this.#fetcher.lastError,
+    };
+  }
+
+  async usage(): Promise<LayerUsage> {
+    return await folderUsage(this.#options.files.paths.folder);
+  }
+
+  /** Asks once for the range that a start is expected to read. */
+  prefetch(): void {
+    const { files, scheduler } = this.#options;
+    const { prefetch } = files.record;
+    if (this.#hasPrefetched || prefetch.kind !== "range") return;
+    this.#hasPrefetched = true;
+    scheduler.prefetch(this.#fetcher, prefetch.end);
+  }
+
+  /** The folder for a new user, mounted. @throws UNAVAILABLE, DATA_LOSS */
+  async mountPoint(signal: AbortSignal | undefined): Promise<string> {
+    const { mounts } = this.#options;
+    this.prefetch();
+    if (mounts.canBeLocal && this.#isChecked) return await withSignal(mounts.onLocalData(), signal);
+    const folder = await withSignal(mounts.throughFuse(), signal);
+    this.#goLocal();
+    return folder;
+  }
+
+  /** Stops fetching and writes down what is here. Mounts stay. */
+  async close(): Promise<void> {
+    this.#isClosed = true;
+    await this.#fetcher.close();
+    try {
+      await this.#flusher.close();
+    } catch (thrown) {
+      log.warn("Cannot write a layer's bitmap; its last units are fetched again", {
+        digest: this.#options.files.record.digest,
+        error: String(thrown),
+      });
+    }
+  }
+
+  /** Takes the layer out of the node, except for its folder. */
+  async remove(): Promise<void> {
+    const { files, plane, mounts, scheduler } = this.#options;
+    this.#isClosed = true;
+    await this.#fetcher.close();
+    await this.#flusher.abandon();
+    await mounts.remove();
+    scheduler.remove(files.record.number);
+    plane.removeLayer(files.record.number);
+  }
+
+  /** Every unit is present and was checked by this process. */
+  get #isChecked(): boolean {
+    return this.#ledger.isComplete && this.#firstUnchecked() === undefined;
+  }
+
+  #firstUnchecked(): number | undefined {
+    return this.#ledger.firstUnverified(0, this.#ledger.units.count - 1);
+  }
+
+  #changed(units: number): void {
+    const { files } = this.#options;
+    this.#flusher.changed(units);
+    const isComplete = this.#ledger.isComplete;
+    if (isComplete && !this.#wasComplete) {
+      completeChannel.publish({ digest: files.record.digest, units: files.units.count });
+      this.#goLocal();
+    }
+    if (!isComplete && this.#wasComplete) this.#leaveLocal();
+    this.#wasComplete = isComplete;
+  }
+
+  /** Gives a complete layer its local mount, after all its units were checked, without anybody waiting for it. */
+  #goLocal(): void {
+    const { mounts, verifying, files } = this.#options;
+    if (!mounts.canBeLocal || this.#isGoingLocal || this.#isClosed || !this.#ledger.isComplete) return;
+    this.#isGoingLocal = true;
+    verifying(async () => {
+      await this.#check();
+      if (this.#isClosed || !this.#isChecked) return;
+      await this.#flusher.flush();
+      await mounts.onLocalData();
+    })
+      .catch((thrown: unknown) => {
+        log.warn("Cannot take a complete layer off FUSE; it is served through it", {
+          digest: files.record.digest,
+          error: String(thrown),
+        });
+      })
+      .finally(() => {
+        this.#isGoingLocal = false;
+      });
+  }
+
+  #leaveLocal(): void {
+    const { mounts, files } = this.#options;
+    mounts.leaveLocalData().catch((thrown: unknown) => {
+      log.warn("Cannot unmount a damaged layer's local data", {
+        digest: files.record.digest,
+        error: String(thrown),
+      });
+    });
+  }
+
+  async #check(): Promise<void> {
+    const { plane, files, scheduler } = this.#options;
+    const { number } = files.record;
+    for (let unit = this.#firstUnchecked(); unit !== undefined; unit = this.#firstUnchecked()) {
+      if (this.#isClosed || !this.#ledger.isComplete) return;
+      const last = Math.min(files.units.count - 1, unit + VERIFY_UNITS_STEP - 1);
+      const outcomes = await plane.verify(number, unit, last);
+      for (const [index, outcome] of outcomes.entries()) {
+        if (outcome === unitOutcomes.alreadyPresent) this.#ledger.markVerified(unit + index);
+        else scheduler.onDamaged([{ layer: number, unit: unit + index }]);
+      }
+    }
+  }
+
+  async #writeBitmap(): Promise<void> {
+    const { plane, files } = this.#options;
+    const { units, record, paths } = files;
+    const bits = await plane.sync(record.number);
+    await replaceFile(
+      paths.bitmap,
+      encodeBitmap(bits, { units: units.count, tableSha256: tableSha256(units) }),
+    );
+  }
+}

@@ -1,0 +1,71 @@
+/** Named bounds of the engine, with what happens when each is reached. */
+
+export const KIB = 1024;
+export const MIB = 1024 * KIB;
+
+/** Reads that may wait for missing units on the node; one more gets EIO at once. */
+export const WAITING_READS_MAX = 4096;
+
+/** Range requests for waiting reads that run at once, on the node and for one layer; further reads wait in line. */
+export const DEMAND_REQUESTS_MAX = 8;
+export const DEMAND_REQUESTS_PER_LAYER_MAX = 6;
+/** Requests for prefetch ranges that run at once on the node; the other layers' ranges wait. */
+export const PREFETCH_REQUESTS_MAX = 2;
+/** Requests that fill layers in the background, on the node. */
+export const BACKGROUND_REQUESTS_MAX = 1;
+/** Bytes of all requests that run, held in memory until decoded; a new request waits unless nothing else runs. */
+export const BYTES_IN_FLIGHT_MAX = 64 * MIB;
+
+/** Longest request for waiting reads and for prefetch. One stream that is longer is still fetched in one piece. */
+export const REQUEST_BYTES_MAX = 4 * MIB;
+/** Background requests are short, so that a read never waits long behind one: 20 ms at 400 Mbit/s. */
+export const BACKGROUND_REQUEST_BYTES_MAX = 1 * MIB;
+/** Bytes nobody needs that are fetched along rather than making two requests of one. */
+export const GAP_BYTES_MAX = 16 * KIB;
+/**
+ * A read whose bytes lie further behind in a running request for nobody cuts that request short and makes its own.
+ * Nearer ones arrive sooner than a new request's first byte: 20 ms at 400 Mbit/s.
+ */
+export const INTERRUPT_DISTANCE_BYTES = 1 * MIB;
+
+/** Readahead of a place that was read for the first time, and the least it shrinks to under random reads. */
+export const READAHEAD_START_BYTES = 256 * KIB;
+export const READAHEAD_MIN_BYTES = 64 * KIB;
+/** Places of one layer whose readers are followed; the one not read for longest is forgotten. */
+export const READAHEAD_PLACES_MAX = 16;
+
+/** Times that wrong bytes of one unit are fetched anew before its readers get EIO. */
+export const CORRUPT_ATTEMPTS_MAX = 3;
+/** Units of a layer whose failures are remembered; beyond it the oldest memory goes. */
+export const CORRUPT_UNITS_MAX = 4096;
+
+/** First and longest pause after a failed request of a layer; doubled each time. */
+export const RETRY_FIRST_MS = 250;
+export const RETRY_LONGEST_MS = 5_000;
+/** Failures in a row after which a prefetch is given up; the background and readers go on. */
+export const PREFETCH_FAILURES_MAX = 5;
+/** No background request starts before nobody has waited for this long. */
+export const BACKGROUND_QUIET_MS = 1_000;
+/** First and longest pause of the background after a layer's failure. */
+export const BACKGROUND_RETRY_FIRST_MS = 10_000;
+export const BACKGROUND_RETRY_LONGEST_MS = 300_000;
+
+/** A layer's bitmap is written after so many new units, or when none came for so long, and no later than the last. */
+export const FLUSH_UNITS = 1_024;
+export const FLUSH_QUIET_MS = 1_000;
+export const FLUSH_LONGEST_MS = 10_000;
+/** At close, longest wait for all bitmaps; what is not written is fetched again. */
+export const FLUSH_CLOSE_MS = 10_000;
+
+/** Longest time that a TOC's compilation may take, and the heap it may use; beyond it the layer is not lazy. */
+export const COMPILE_TIMEOUT_MS = 60_000;
+export const COMPILE_HEAP_MIB = 1_024;
+/** TOCs that are compiled at once; others wait. */
+export const COMPILES_MAX = 2;
+
+/** Layers read from disk at once when the engine opens. */
+export const ADOPT_CONCURRENCY = 8;
+/** Units that one call of the background check covers. */
+export const VERIFY_UNITS_STEP = 256;
+/** Longest layer.json that is read. */
+export const RECORD_BYTES_MAX = 64 * KIB;

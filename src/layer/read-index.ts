@@ -1,0 +1,52 @@
+import type { Digest } from "../bytes/index.js";
+import { LazuliError, unavailable } from "../errors/index.js";
+import { openToc } from "../estargz/index.js";
+import type { BlobSource, RangeRequest } from "../registry/index.js";
+import { fetchedChannel } from "./events.js";
+
+export interface LayerIndex {
+  readonly toc: Buffer;
+  readonly payloadEnd: number;
+  /** Compressed bytes that were fetched for it. */
+  readonly fetchedBytes: number;
+}
+
+/** Fetches a blob's TOC; wrong bytes are asked for once more, of another mirror where there is one. */
+export async function readIndex(options: {
+  readonly source: BlobSource;
+  readonly tocDigest: Digest;
+  readonly signal: AbortSignal;
+}): Promise<LayerIndex> {
+  const { source, tocDigest, signal } = options;
+  let fetchedBytes = 0;
+  const read = async (request: RangeRequest): Promise<Buffer> => {
+    const bytes = await readWhole(source, request);
+    fetchedBytes += bytes.length;
+    fetchedChannel.publish({ digest: source.digest, priority: "index", bytes: bytes.length });
+    return bytes;
+  };
+  const attempt = async () => await openToc({ blobSize: source.size, read, tocDigest, signal });
+  const opened = await attempt().catch(async (thrown: unknown) => {
+    if (!(thrown instanceof LazuliError) || thrown.code !== "DATA_LOSS") throw thrown;
+    source.distrust({ offset: 0, length: source.size });
+    return await attempt();
+  });
+  return { toc: opened.toc, payloadEnd: opened.payloadEnd, fetchedBytes };
+}
+
+async function readWhole(source: BlobSource, request: RangeRequest): Promise<Buffer> {
+  const pieces: Buffer[] = [];
+  let received = 0;
+  for await (const piece of source.readRange(request)) {
+    pieces.push(piece);
+    received += piece.length;
+    if (received > request.length) break;
+  }
+  if (received !== request.length) {
+    throw unavailable(`Cannot read ${source.description}: want ${request.length} bytes, got ${received}`, {
+      subject: source.digest,
+      reason: "source-length",
+    });
+  }
+  return Buffer.concat(pieces, received);
+}

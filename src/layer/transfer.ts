@@ -1,0 +1,150 @@
+import { unavailable } from "../errors/index.js";
+import type { IngestOptions } from "../fuse/index.js";
+import type { BlobSource } from "../registry/index.js";
+import type { FetchPriority } from "./events.js";
+import type { RequestPlan } from "./plan-request.js";
+import type { UnitLedger } from "./unit-ledger.js";
+
+export interface TransferOptions {
+  readonly plan: RequestPlan;
+  readonly priority: Exclude<FetchPriority, "index">;
+  readonly layer: number;
+  readonly ledger: UnitLedger;
+  readonly ingest: (options: IngestOptions) => Promise<Uint8Array>;
+  readonly onBytes: (count: number) => void;
+  /** One outcome a unit, from `firstUnit` on. */
+  readonly onOutcomes: (firstUnit: number, outcomes: Uint8Array) => void;
+}
+
+/**
+ * One range request on its way. Bytes are gathered in one buffer; each stream goes to the native plane the moment its
+ * last byte is here, so the first unit is answered while the rest still arrives.
+ */
+export class Transfer {
+  readonly priority: Exclude<FetchPriority, "index">;
+  readonly firstUnit: number;
+  readonly length: number;
+  readonly #options: TransferOptions;
+  readonly #controller = new AbortController();
+  readonly #ingests: Promise<void>[] = [];
+  #lastUnit: number;
+  #received = 0;
+  /** The first stream that is not complete. */
+  #stream: { readonly first: number; readonly last: number };
+  #isCut = false;
+
+  constructor(options: TransferOptions) {
+    this.#options = options;
+    this.priority = options.priority;
+    this.firstUnit = options.plan.firstUnit;
+    this.length = options.plan.length;
+    this.#lastUnit = options.plan.lastUnit;
+    this.#stream = options.ledger.units.streamOf(options.plan.firstUnit);
+  }
+
+  get signal(): AbortSignal {
+    return this.#controller.signal;
+  }
+
+  /** The last unit that this request still brings. */
+  get lastUnit(): number {
+    return this.#lastUnit;
+  }
+
+  /** Offset in the blob of the next byte. */
+  get position(): number {
+    return this.#options.plan.offset + this.#received;
+  }
+
+  get isCanceled(): boolean {
+    return this.#controller.signal.aborted;
+  }
+
+  overlaps(first: number, last: number): boolean {
+    return this.firstUnit <= last && this.#lastUnit >= first;
+  }
+
+  /** Ends when all units are stored or refused. @throws what the source throws */
+  async run(source: BlobSource): Promise<void> {
+    const failure = await this.#receive(source).then(
+      () => undefined,
+      (thrown: unknown) => ({ thrown }),
+    );
+    await Promise.all(this.#ingests);
+    if (failure !== undefined && !this.#isCut) throw failure.thrown;
+  }
+
+  /** Lets the stream that is arriving end and drops the rest; returns the first unit dropped, if any is. */
+  cut(): number | undefined {
+    const { ledger } = this.#options;
+    const isArriving = this.position > ledger.units.blobOffset(this.#stream.first);
+    const last = isArriving ? this.#stream.last : this.#stream.first - 1;
+    if (last >= this.#lastUnit) return undefined;
+    this.#lastUnit = last;
+    this.#isCut = true;
+    if (!isArriving) this.cancel("Its units are wanted sooner, or by nobody");
+    return last + 1;
+  }
+
+  cancel(why: string): void {
+    this.#controller.abort(new DOMException(why, "AbortError"));
+  }
+
+  async #receive(source: BlobSource): Promise<void> {
+    const { offset, length } = this.#options.plan;
+    this.signal.throwIfAborted();
+    const buffer = Buffer.allocUnsafeSlow(length);
+    for await (const piece of source.readRange({ offset, length, signal: this.signal })) {
+      this.#options.onBytes(piece.length);
+      this.#received += piece.copy(
+        buffer,
+        this.#received,
+        0,
+        Math.min(piece.length, length - this.#received),
+      );
+      this.#handOver(buffer);
+      if (this.#isCut && this.#stream.first > this.#lastUnit) return;
+    }
+    if (this.#stream.first <= this.#lastUnit) {
+      throw unavailable(`Cannot read ${source.description}: want ${length} bytes, got ${this.#received}`, {
+        subject: source.digest,
+        reason: "source-short",
+      });
+    }
+  }
+
+  /** Gives runs of streams that are complete and not present to the native plane. */
+  #handOver(buffer: Buffer): void {
+    const { ledger } = this.#options;
+    let runFirst: number | undefined;
+    let runEnd = 0;
+    while (this.#stream.first <= this.#lastUnit) {
+      const { first, last } = this.#stream;
+      if (ledger.units.blobEnd(first) > this.position) break;
+      if (!ledger.hasAll(first, last)) {
+        runFirst ??= first;
+        runEnd = Math.max(runEnd, ledger.units.blobEnd(first));
+      } else if (runFirst !== undefined) {
+        this.#ingest({ buffer, first: runFirst, last: first - 1, end: runEnd });
+        runFirst = undefined;
+        runEnd = 0;
+      }
+      this.#stream =
+        last + 1 < ledger.units.count ? ledger.units.streamOf(last + 1) : { first: last + 1, last };
+    }
+    if (runFirst !== undefined)
+      this.#ingest({ buffer, first: runFirst, last: this.#stream.first - 1, end: runEnd });
+  }
+
+  #ingest(run: { buffer: Buffer; first: number; last: number; end: number }): void {
+    const { plan, layer, ledger, ingest, onOutcomes } = this.#options;
+    const blobOffset = ledger.units.blobOffset(run.first);
+    const bytes = run.buffer.subarray(blobOffset - plan.offset, run.end - plan.offset);
+    const stored = ingest({ layer, firstUnit: run.first, lastUnit: run.last, bytes, blobOffset }).then(
+      (outcomes) => onOutcomes(run.first, outcomes),
+    );
+    // Whoever awaits `run` sees the failure; until then it must not count as unhandled.
+    stored.catch(() => undefined);
+    this.#ingests.push(stored);
+  }
+}

@@ -1,0 +1,249 @@
+import t from "tap";
+import { CORRUPT_ATTEMPTS_MAX, KIB, MIB } from "../../src/layer/limits.js";
+import { settle } from "../../testing/layer/fake-clock.js";
+import { schedulerRig } from "../../testing/layer/scheduler-rig.js";
+
+const EIO = 5;
+
+t.test("onMiss() fetches the units of many reads once", async (t) => {
+  const rig = schedulerRig({ units: 64, unitBytes: 16 * KIB });
+  for (let read = 0; read < 20; read += 1) rig.miss(BigInt(read), 8, 11);
+  await settle();
+  t.equal(rig.source.requests.length, 1, "one request");
+  t.equal(rig.source.fetchedBytes, 64 * KIB, "each byte once");
+  t.equal(rig.fetcher.waitingReads, 0, "all reads are served");
+  t.same(
+    [8, 9, 10, 11].map((unit) => rig.plane.present.has(unit)),
+    [true, true, true, true],
+  );
+});
+
+t.test("onMiss() stores the first unit while the rest still arrives", async (t) => {
+  const rig = schedulerRig({ units: 64, unitBytes: 16 * KIB, readaheadMaxBytes: 512 * KIB });
+  rig.source.hold();
+  rig.miss(1n, 4);
+  await settle();
+  rig.source.release(1);
+  await settle();
+  t.ok(rig.plane.present.has(4), "the unit that is waited for is stored");
+  t.equal(rig.fetcher.waitingReads, 0);
+  t.equal(rig.source.requests[0]!.isDone, false, "the readahead is on its way");
+  rig.miss(2n, 5);
+  await settle();
+  t.equal(rig.source.requests.length, 1, "a read of a unit that is on its way waits for it");
+  rig.source.release();
+  await settle();
+  t.equal(rig.fetcher.waitingReads, 0);
+  t.equal(rig.source.fetchedBytes, rig.source.requests[0]!.length, "each byte once");
+});
+
+t.test("onMiss() widens its requests while reads go on in order", async (t) => {
+  const rig = schedulerRig({ units: 1024, unitBytes: 16 * KIB, readaheadMaxBytes: MIB });
+  for (let read = 0; read < 8; read += 1) {
+    const next = rig.ledger.firstMissing(0, 1023)!;
+    rig.miss(BigInt(read), next);
+    await settle();
+  }
+  const lengths = rig.source.requests.map((request) => request.length);
+  t.equal(lengths[0], (256 + 16) * KIB);
+  t.equal(lengths[1], (512 + 16) * KIB);
+  t.equal(lengths.at(-1), MIB + 16 * KIB, "and stops at the maximum");
+});
+
+t.test("onMiss() narrows its requests under random reads and goes without at 0", async (t) => {
+  const rig = schedulerRig({ units: 4096, unitBytes: 16 * KIB, readaheadMaxBytes: MIB });
+  for (const [read, unit] of [4000, 100, 2000, 3000].entries()) {
+    rig.miss(BigInt(read), unit);
+    await settle();
+  }
+  t.same(
+    rig.source.requests.map((request) => request.length / KIB - 16),
+    [256, 128, 64, 64],
+  );
+  const without = schedulerRig({ units: 16, unitBytes: 16 * KIB, readaheadMaxBytes: 0 });
+  without.miss(1n, 3);
+  await settle();
+  t.equal(without.source.fetchedBytes, 16 * KIB);
+});
+
+t.test("onMiss() joins missing units over small gaps and splits at large ones", async (t) => {
+  const rig = schedulerRig({ units: 64, unitBytes: 8 * KIB });
+  rig.miss(1n, 2);
+  rig.miss(2n, 10, 19);
+  await settle();
+  rig.source.requests.length = 0;
+  rig.miss(3n, 0, 63);
+  await settle();
+  t.same(
+    rig.source.requests.map((request) => [request.offset / KIB / 8, request.length / KIB / 8]),
+    [
+      [0, 10],
+      [20, 44],
+    ],
+    "the gap of one unit is bridged, the gap of ten is not",
+  );
+  t.notOk(
+    rig.plane.ingested.slice(2).some((run) => run.firstUnit <= 2 && run.lastUnit >= 2),
+    "what was bridged is not decoded again",
+  );
+});
+
+t.test("a request that fails is made again until its source is back", async (t) => {
+  const rig = schedulerRig({ units: 8, unitBytes: 16 * KIB });
+  rig.source.isDown = true;
+  rig.miss(1n, 0);
+  await rig.clock.advance(10_000);
+  const tries = rig.source.requests.length;
+  t.ok(tries >= 4 && tries <= 10, `it paces itself: ${tries} tries`);
+  t.equal(rig.plane.failed.length, 0);
+  t.match(rig.fetcher.lastError, /source is down/);
+  rig.source.isDown = false;
+  await rig.clock.advance(5_000);
+  t.ok(rig.plane.present.has(0));
+  t.equal(rig.fetcher.waitingReads, 0);
+});
+
+t.test("a read gets EIO at its deadline and not before", async (t) => {
+  const rig = schedulerRig({ units: 8, unitBytes: 16 * KIB, demandDeadlineMs: 30_000 });
+  rig.source.isDown = true;
+  rig.miss(1n, 2, 3);
+  await rig.clock.advance(29_999);
+  t.equal(rig.plane.failed.length, 0);
+  await rig.clock.advance(1);
+  t.same(rig.plane.failed, [{ first: 2, last: 3, errno: EIO }]);
+  t.equal(rig.fetcher.waitingReads, 0);
+  const tries = rig.source.requests.length;
+  await rig.clock.advance(60_000);
+  t.equal(rig.source.requests.length, tries, "nobody waits: nothing is asked for");
+  rig.source.isDown = false;
+  rig.miss(2n, 2, 3);
+  await rig.clock.advance(5_000);
+  t.ok(rig.plane.present.has(3), "the next read starts anew");
+});
+
+t.test("a request that hangs is given up at the deadline", async (t) => {
+  const rig = schedulerRig({ units: 8, unitBytes: 16 * KIB, demandDeadlineMs: 1_000 });
+  rig.source.hold();
+  rig.miss(1n, 0);
+  await rig.clock.advance(1_000);
+  t.equal(rig.plane.failed[0]?.errno, EIO);
+  t.equal(rig.scheduler.figures.demandRequests, 0);
+});
+
+t.test("wrong bytes are fetched again, and fail their readers in the end", async (t) => {
+  const rig = schedulerRig({ units: 8, unitBytes: 16 * KIB });
+  rig.source.wrong = { offset: 16 * KIB, length: 1, times: 1 };
+  rig.miss(1n, 0, 2);
+  await settle();
+  t.same(rig.source.distrusted, [{ offset: 16 * KIB, length: 16 * KIB }]);
+  t.ok(rig.plane.present.has(1), "the second answer was right");
+  t.equal(rig.source.fetchedBytes, 4 * 16 * KIB, "only the wrong unit came twice");
+
+  rig.source.wrong = { offset: 5 * 16 * KIB, length: 1, times: 100 };
+  rig.source.requests.length = 0;
+  rig.miss(2n, 5);
+  await settle();
+  t.equal(rig.source.requests.length, CORRUPT_ATTEMPTS_MAX);
+  t.same(rig.plane.failed, [{ first: 5, last: 5, errno: EIO }]);
+  t.notOk(rig.plane.present.has(5));
+  rig.source.wrong = undefined;
+  rig.miss(3n, 5);
+  await settle();
+  t.ok(rig.plane.present.has(5), "the next read tries again");
+});
+
+t.test("a unit that the disk refuses fails its readers without another fetch", async (t) => {
+  const rig = schedulerRig({ units: 8, unitBytes: 16 * KIB });
+  rig.plane.broken.add(3);
+  rig.miss(1n, 3);
+  await settle();
+  t.equal(rig.source.requests.length, 1);
+  t.same(rig.plane.failed, [{ first: 3, last: 3, errno: EIO }]);
+});
+
+t.test("onInterrupt() cancels what nobody waits for any more", async (t) => {
+  const rig = schedulerRig({ units: 256, unitBytes: 16 * KIB, readaheadMaxBytes: MIB });
+  rig.source.hold();
+  rig.miss(1n, 0);
+  rig.miss(2n, 100);
+  await settle();
+  t.equal(rig.scheduler.figures.demandRequests, 2);
+  rig.scheduler.onInterrupt([1n]);
+  await settle();
+  t.equal(rig.scheduler.figures.demandRequests, 1, "one request is gone");
+  t.equal(rig.fetcher.waitingReads, 1);
+  rig.source.release();
+  await settle();
+  t.ok(rig.plane.present.has(100), "the other goes on");
+  t.notOk(rig.plane.present.has(0));
+});
+
+t.test("a read cuts a prefetch short that would bring its unit late", async (t) => {
+  const rig = schedulerRig({ units: 512, unitBytes: 16 * KIB });
+  rig.source.hold();
+  rig.scheduler.prefetch(rig.fetcher, 4 * MIB);
+  await settle();
+  t.same(
+    rig.source.requests.map((request) => request.length),
+    [4 * MIB],
+  );
+  rig.miss(1n, 200);
+  rig.miss(2n, 10);
+  await settle();
+  t.equal(rig.source.requests[1]?.offset, 200 * 16 * KIB, "the far unit has a request of its own");
+  t.equal(rig.source.requests.filter((request) => request.offset === 10 * 16 * KIB).length, 0);
+  rig.source.release();
+  await settle();
+  t.equal(rig.fetcher.waitingReads, 0);
+  t.equal(rig.ledger.firstMissing(0, 255), undefined, "the prefetch was taken up again");
+  t.equal(rig.source.fetchedBytes, 4 * MIB, "each byte once");
+});
+
+t.test("the background fills a layer after quiet and yields to reads", async (t) => {
+  const rig = schedulerRig({ units: 256, unitBytes: 16 * KIB, hasBackgroundFill: true });
+  await rig.clock.advance(900);
+  t.equal(rig.source.requests.length, 0, "not before it was quiet");
+  rig.source.hold();
+  await rig.clock.advance(200);
+  t.equal(rig.scheduler.figures.backgroundRequests, 1);
+  rig.miss(1n, 250);
+  await settle();
+  t.equal(rig.scheduler.figures.demandRequests, 1, "a read does not wait for it");
+  rig.source.release();
+  await settle();
+  t.equal(rig.scheduler.figures.backgroundRequests, 0, "the next one waits for quiet");
+  await rig.clock.advance(1_100);
+  t.ok(rig.ledger.isComplete);
+  t.equal(rig.source.fetchedBytes, 4 * MIB, "each byte once");
+});
+
+t.test("onDamaged() makes a unit missing, and a read fetches it again", async (t) => {
+  const rig = schedulerRig({ units: 8, unitBytes: 16 * KIB });
+  rig.miss(1n, 0, 7);
+  await settle();
+  t.ok(rig.ledger.isComplete);
+  rig.plane.present.set(4, false);
+  rig.scheduler.onDamaged([{ layer: 1, unit: 4 }]);
+  t.equal(rig.ledger.presentCount, 7);
+  rig.plane.present.set(6, false);
+  rig.miss(2n, 4, 6);
+  await settle();
+  t.ok(rig.plane.present.has(4));
+  rig.miss(3n, 6);
+  await settle();
+  t.ok(rig.plane.present.has(6), "also one whose damage was not told");
+  rig.miss(4n, 0, 7);
+  await settle();
+  t.equal(rig.fetcher.waitingReads, 0, "a miss that is out of date is forgotten");
+});
+
+t.test("close() fails the reads that wait and ends all requests", async (t) => {
+  const rig = schedulerRig({ units: 8, unitBytes: 16 * KIB });
+  rig.source.hold();
+  rig.miss(1n, 0);
+  await settle();
+  rig.scheduler.close();
+  await rig.fetcher.close();
+  t.equal(rig.plane.failed[0]?.errno, EIO);
+  t.equal(rig.fetcher.transfers.size, 0);
+});
