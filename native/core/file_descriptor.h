@@ -25,8 +25,6 @@ class FileDescriptor {
 
   int get() const { return fd_; }
   explicit operator bool() const { return fd_ >= 0; }
-  /** Gives the descriptor away. */
-  int release() { return std::exchange(fd_, -1); }
   /** Gives it away: whoever has the number closes it. */
   int release() { return std::exchange(fd_, -1); }
   void reset() {
