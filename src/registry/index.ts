@@ -1,4 +1,14 @@
 /**
- * OCI registries, the pulling side.
+ * OCI registries, the pulling side: hosts.toml, credentials and tokens, ranges, retries, mirrors.
+ *
+ *     const registry = new Registry({ hostsDirectories: ["/etc/containerd/certs.d"] });
+ *     const blob = await registry.openBlob({ reference, digest, size });
+ *     for await (const piece of blob.readRange({ offset: 0, length: 4096 })) use(piece);
  */
 export type { BlobSource, RangeRequest } from "./blob-source.js";
+export { type Clock, systemClock } from "./clock.js";
+export type { Credential, CredentialProvider, CredentialQuery } from "./credential.js";
+export { defaultDockerConfigPaths } from "./docker-config.js";
+export { distrustChannel, type RequestKind, requestChannel, retryChannel } from "./events.js";
+export { type FetchedManifest, type OpenBlob, Registry, type RegistryOptions } from "./registry.js";
+export type { RetryPolicy } from "./retry-plan.js";

@@ -1,0 +1,183 @@
+import type { LookupFunction } from "node:net";
+import { type Digest, parseDigest } from "../bytes/index.js";
+import { invalidArgument } from "../errors/index.js";
+import { parseReference } from "../oci/index.js";
+import { Authorizer } from "./authorizer.js";
+import type { BlobSource } from "./blob-source.js";
+import { Client } from "./client.js";
+import { type Clock, systemClock } from "./clock.js";
+import type { CredentialProvider } from "./credential.js";
+import { Credentials } from "./credentials.js";
+import { DockerConfigCredentials, defaultDockerConfigPaths } from "./docker-config.js";
+import { HostStates } from "./host-states.js";
+import { Hosts } from "./hosts.js";
+import { MANIFEST_BYTES_MAX } from "./limits.js";
+import { RegistryBlob } from "./registry-blob.js";
+import type { RetryPolicy } from "./retry-plan.js";
+import { Transport } from "./transport.js";
+import { readVerified } from "./verified-read.js";
+
+/** Everything has a default that suits a node. */
+export interface RegistryOptions {
+  /** containerd's `certs.d` folders, searched in order. */
+  readonly hostsDirectories?: readonly string[];
+  /** Docker config.json files, asked in order; `$DOCKER_CONFIG` or `~/.docker` by default. */
+  readonly dockerConfigPaths?: readonly string[];
+  /** Asked before the Docker configs, in order. */
+  readonly credentials?: readonly CredentialProvider[];
+  /** An attempt without a byte for this long is given up; 10 s by default. */
+  readonly stallTimeoutMs?: number;
+  /** For opening a connection; 5 s by default, `dial_timeout` of a hosts.toml overrides it. */
+  readonly connectTimeoutMs?: number;
+  /** 8 rounds with waits from 100 ms to 8 s by default. */
+  readonly retry?: RetryPolicy;
+  /** Requests at once to one host, the others wait; 16 by default. */
+  readonly requestsPerHostMax?: number;
+  readonly userAgent?: string;
+  readonly clock?: Clock;
+  /** Follow redirects from https to http. */
+  readonly allowRedirectDowngrade?: boolean;
+  /** Follow redirects of public registries to addresses of this machine and its link. */
+  readonly allowLocalRedirects?: boolean;
+  /** In place of the system's DNS lookup. */
+  readonly lookup?: LookupFunction;
+}
+
+export interface OpenBlob {
+  /** Image reference, e.g. `registry.example/library/python:3.12`. */
+  readonly reference: string;
+  readonly digest: Digest;
+  /** Bytes, where the descriptor told: then nothing is asked before the first read. */
+  readonly size?: number | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
+export interface FetchedManifest {
+  readonly bytes: Buffer;
+  readonly digest: Digest;
+  /** As the registry named it; "" when it did not. */
+  readonly mediaType: string;
+}
+
+const defaultRetry: RetryPolicy = { attempts: 8, minWaitMs: 100, maxWaitMs: 8000 };
+
+const manifestTypes = [
+  "application/vnd.oci.image.manifest.v1+json",
+  "application/vnd.oci.image.index.v1+json",
+  "application/vnd.docker.distribution.manifest.v2+json",
+  "application/vnd.docker.distribution.manifest.list.v2+json",
+].join(", ");
+
+/**
+ * The pulling side of OCI distribution for the whole process: connections, tokens and what is known of each host are
+ * shared by all blobs. Whoever makes it closes it.
+ */
+export class Registry {
+  readonly #hosts: Hosts;
+  readonly #transport: Transport;
+  readonly #shared: { client: Client; clock: Clock; hosts: HostStates; policy: RetryPolicy };
+
+  constructor(options: RegistryOptions) {
+    const clock = options.clock ?? systemClock;
+    const policy = options.retry ?? defaultRetry;
+    const requestsPerHostMax = options.requestsPerHostMax ?? 16;
+    const states = new HostStates({ clock, requestsPerHostMax });
+    this.#hosts = new Hosts({ directories: options.hostsDirectories ?? [], clock });
+    this.#transport = new Transport({
+      stallTimeoutMs: options.stallTimeoutMs ?? 10_000,
+      connectTimeoutMs: options.connectTimeoutMs ?? 5_000,
+      requestsPerHostMax,
+      pauseMaxMs: policy.maxWaitMs,
+      userAgent: options.userAgent ?? "lazuli",
+      clock,
+      hosts: states,
+      lookup: options.lookup,
+    });
+    const paths = options.dockerConfigPaths ?? defaultDockerConfigPaths();
+    const dockerConfigs = paths.map((path) => new DockerConfigCredentials({ path, clock }));
+    const credentials = new Credentials([...(options.credentials ?? []), ...dockerConfigs]);
+    const client = new Client({
+      transport: this.#transport,
+      authorizer: new Authorizer({ transport: this.#transport, credentials, clock }),
+      allowRedirectDowngrade: options.allowRedirectDowngrade ?? false,
+      allowLocalRedirects: options.allowLocalRedirects ?? false,
+    });
+    this.#shared = { client, clock, hosts: states, policy };
+  }
+
+  /** @throws INVALID_ARGUMENT; when the size is not given also what `readRange` throws */
+  async openBlob(options: OpenBlob): Promise<BlobSource> {
+    const { registry, repository } = parseReference(options.reference);
+    const { size } = options;
+    if (size !== undefined && (!Number.isSafeInteger(size) || size < 0)) {
+      throw invalidArgument(`Cannot open a blob: want its size in bytes, got ${size}`, {
+        reason: "size-invalid",
+      });
+    }
+    const blob = new RegistryBlob({
+      ...this.#shared,
+      endpoints: () => this.#hosts.endpoints(registry),
+      description: `${registry}/${repository}`,
+      repository,
+      digest: parseDigest(options.digest),
+      size,
+    });
+    if (size === undefined) await blob.measure(options.signal);
+    return blob;
+  }
+
+  /**
+   * A manifest or index by tag or digest, its digest verified, at most 4 MiB. @throws NOT_FOUND, UNAUTHENTICATED,
+   * PERMISSION_DENIED, UNAVAILABLE, DEADLINE_EXCEEDED, DATA_LOSS, RESOURCE_EXHAUSTED
+   */
+  async fetchManifest(options: {
+    reference: string;
+    signal?: AbortSignal | undefined;
+  }): Promise<FetchedManifest> {
+    const { registry, repository, tag, digest } = parseReference(options.reference);
+    const found = await readVerified({
+      ...this.#shared,
+      endpoints: await this.#hosts.endpoints(registry),
+      capability: digest === undefined ? "resolve" : "pull",
+      kind: "manifest",
+      description: `${registry}/${repository}`,
+      repository,
+      suffix: `manifests/${digest ?? tag ?? "latest"}`,
+      accept: manifestTypes,
+      digest,
+      bytesMax: MANIFEST_BYTES_MAX,
+      signal: options.signal,
+    });
+    return { bytes: found.bytes, digest: found.digest, mediaType: found.contentType };
+  }
+
+  /** A short blob as a whole, verified: image configurations, external TOCs. @throws as `fetchManifest` */
+  async fetchBlobBytes(options: {
+    reference: string;
+    digest: Digest;
+    maxBytes: number;
+    signal?: AbortSignal | undefined;
+  }): Promise<Buffer> {
+    const { registry, repository } = parseReference(options.reference);
+    const digest = parseDigest(options.digest);
+    const found = await readVerified({
+      ...this.#shared,
+      endpoints: await this.#hosts.endpoints(registry),
+      capability: "pull",
+      kind: "blob",
+      description: `${registry}/${repository}`,
+      repository,
+      suffix: `blobs/${digest}`,
+      accept: "*/*",
+      digest,
+      bytesMax: options.maxBytes,
+      signal: options.signal,
+    });
+    return found.bytes;
+  }
+
+  /** Ends all requests and closes all connections. */
+  async close(): Promise<void> {
+    await this.#transport.close();
+  }
+}

@@ -1,0 +1,210 @@
+import { createHash } from "node:crypto";
+import { existsSync, readFileSync } from "node:fs";
+import type { LookupFunction } from "node:net";
+import { createSecureContext, rootCertificates, type SecureContext } from "node:tls";
+import { Agent, type Dispatcher } from "undici";
+import { linkSignals } from "../async/index.js";
+import { deadlineExceeded, failedPrecondition, LazuliError, unavailable } from "../errors/index.js";
+import { addressRefused, isWithinReach, lookupWithin, type Reach } from "./addresses.js";
+import { BoundedMap } from "./bounded-map.js";
+import type { Clock } from "./clock.js";
+import type { TlsFacts } from "./endpoint.js";
+import { type RequestKind, requestChannel } from "./events.js";
+import { Exchange } from "./exchange.js";
+import { transportFailure } from "./failures.js";
+import type { HostStates } from "./host-states.js";
+import { AGENTS_MAX, KEEP_ALIVE_MS } from "./limits.js";
+import { retryAfterMs } from "./retry-after.js";
+import { StallTimer } from "./stall-timer.js";
+
+export interface TransportOptions {
+  readonly stallTimeoutMs: number;
+  readonly connectTimeoutMs: number;
+  readonly requestsPerHostMax: number;
+  /** Cap of what a host may ask for with `Retry-After`. */
+  readonly pauseMaxMs: number;
+  readonly userAgent: string;
+  readonly clock: Clock;
+  readonly hosts: HostStates;
+  readonly lookup: LookupFunction | undefined;
+}
+
+export interface TransportRequest {
+  readonly kind: RequestKind;
+  readonly method: "GET" | "HEAD" | "POST";
+  readonly url: URL;
+  readonly headers: Readonly<Record<string, string | readonly string[]>>;
+  readonly body?: string;
+  readonly tls: TlsFacts;
+  readonly reach: Reach;
+  readonly connectTimeoutMs: number | undefined;
+  readonly attempt: number;
+  readonly signal: AbortSignal | undefined;
+}
+
+/** Sends one HTTP request at a time, without redirects, credentials or retries, over connections that are shared. */
+export class Transport {
+  readonly #options: TransportOptions;
+  readonly #agents: BoundedMap<string, Agent>;
+  readonly #tlsKeys = new WeakMap<TlsFacts, string>();
+  #isClosed = false;
+
+  constructor(options: TransportOptions) {
+    this.#options = options;
+    this.#agents = new BoundedMap({
+      entriesMax: AGENTS_MAX,
+      // Its last requests end in peace; when closing fails the connections are gone anyway.
+      dropped: (agent) => void agent.close().catch(() => undefined),
+    });
+  }
+
+  /** The head of the answer, whatever its status. @throws UNAVAILABLE, DEADLINE_EXCEEDED, the signal's reason */
+  async exchange(request: TransportRequest): Promise<Exchange> {
+    const { hosts, clock, stallTimeoutMs } = this.#options;
+    const host = request.url.host;
+    if (!isWithinReach(request.url.hostname, request.reach)) throw addressRefused(request.url.hostname);
+    const release = await hosts.slots(request.url.origin).take(request.signal);
+    const startedMs = clock.monotonicMs();
+    const link = linkSignals([request.signal]);
+    const stall = new StallTimer({
+      timeoutMs: stallTimeoutMs,
+      stalled: () => link.abort(stalled(host, stallTimeoutMs)),
+    });
+    const ended = (facts: { status: number; bytes: number; reason: string | undefined }): void => {
+      release();
+      const durationMs = clock.monotonicMs() - startedMs;
+      const { kind, method, attempt } = request;
+      requestChannel.publish({ kind, host, method, attempt, durationMs, ...facts });
+    };
+    try {
+      // Opening the connection has a limit of its own, which a hosts.toml may set higher than a stall.
+      stall.start(Math.max(stallTimeoutMs, request.connectTimeoutMs ?? 0));
+      const response = await this.#send(request, link.signal);
+      stall.stop();
+      this.#notePause(response, request.url.origin);
+      return new Exchange({
+        response,
+        url: request.url,
+        method: request.method,
+        link,
+        stall,
+        slowAfterMs: 3 * stallTimeoutMs,
+        clock,
+        ended: (facts) => ended({ status: response.statusCode, ...facts }),
+      });
+    } catch (error) {
+      stall.stop();
+      link[Symbol.dispose]();
+      const failure = link.signal.aborted ? link.signal.reason : transportFailure(error, host);
+      const reason = failure instanceof LazuliError ? failure.reason : "canceled";
+      if (reason === "connect-failed" || reason === "connect-timeout") hosts.avoid(request.url.origin);
+      ended({ status: 0, bytes: 0, reason });
+      throw failure;
+    }
+  }
+
+  async close(): Promise<void> {
+    this.#isClosed = true;
+    await Promise.all([...this.#agents.values()].map((agent) => agent.destroy()));
+  }
+
+  async #send(request: TransportRequest, signal: AbortSignal): Promise<Dispatcher.ResponseData> {
+    if (this.#isClosed) {
+      throw failedPrecondition("Cannot send a request: the registry client is closed", { reason: "closed" });
+    }
+    const headers: Record<string, string | string[]> = {
+      "user-agent": this.#options.userAgent,
+      "accept-encoding": "identity",
+    };
+    for (const [name, value] of Object.entries(request.headers)) {
+      headers[name.toLowerCase()] = typeof value === "string" ? value : [...value];
+    }
+    return await this.#agent(request).request({
+      origin: request.url.origin,
+      path: request.url.pathname + request.url.search,
+      method: request.method,
+      headers,
+      body: request.body ?? null,
+      signal,
+    });
+  }
+
+  #notePause(response: Dispatcher.ResponseData, origin: string): void {
+    if (response.statusCode !== 429 && response.statusCode !== 503) return;
+    const asked = retryAfterMs(response.headers["retry-after"], this.#options.clock.epochMs());
+    if (asked !== undefined) this.#options.hosts.pause(origin, Math.min(asked, this.#options.pauseMaxMs));
+  }
+
+  #agent(request: TransportRequest): Agent {
+    const connectTimeoutMs = request.connectTimeoutMs ?? this.#options.connectTimeoutMs;
+    const facts = [request.url.protocol, request.reach?.join() ?? "any", connectTimeoutMs];
+    const key = [this.#tlsKey(request.tls), ...facts].join(" ");
+    let agent = this.#agents.get(key);
+    if (agent === undefined) {
+      const { tls, reach } = request;
+      agent = new Agent({
+        connections: this.#options.requestsPerHostMax,
+        pipelining: 1,
+        keepAliveTimeout: KEEP_ALIVE_MS,
+        // The stall timer does their work, to the millisecond and without the time that our own reader takes.
+        headersTimeout: 0,
+        bodyTimeout: 0,
+        connect: {
+          timeout: connectTimeoutMs,
+          lookup: lookupWithin(reach, this.#options.lookup),
+          autoSelectFamily: true,
+          rejectUnauthorized: tls.verify,
+          ...(request.url.protocol === "https:" ? { secureContext: secureContextOf(tls) } : {}),
+        },
+      });
+      this.#agents.set(key, agent);
+    }
+    return agent;
+  }
+
+  #tlsKey(tls: TlsFacts): string {
+    let key = this.#tlsKeys.get(tls);
+    if (key === undefined) {
+      key = createHash("sha256").update(JSON.stringify(tls)).digest("hex");
+      this.#tlsKeys.set(tls, key);
+    }
+    return key;
+  }
+}
+
+function stalled(host: string, stallTimeoutMs: number): LazuliError {
+  return deadlineExceeded(`Cannot read from ${host}: want a byte within ${stallTimeoutMs} ms, got none`, {
+    subject: host,
+    reason: "stalled",
+  });
+}
+
+/** Where distributions keep the authorities that the administrator trusts; Node alone would use its own list. */
+const systemBundles = ["/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt"];
+
+let systemAuthorities: readonly string[] | undefined;
+
+function trustedAuthorities(): readonly string[] {
+  if (systemAuthorities === undefined) {
+    const bundle = [process.env.SSL_CERT_FILE ?? "", ...systemBundles].find((path) => existsSync(path));
+    systemAuthorities = bundle === undefined ? rootCertificates : [readFileSync(bundle, "utf8")];
+  }
+  return systemAuthorities;
+}
+
+function secureContextOf(tls: TlsFacts): SecureContext {
+  try {
+    return createSecureContext({
+      ca: [...trustedAuthorities(), ...tls.authorities],
+      cert: tls.clientPairs.map((pair) => pair.certificate),
+      key: tls.clientPairs.map((pair) => pair.key),
+    });
+  } catch (error) {
+    // The texts of OpenSSL name no key material, but the cause is left out all the same: its input was a secret.
+    const code = error instanceof Error ? String((error as NodeJS.ErrnoException).code) : "unknown";
+    throw unavailable(`Cannot use the configured certificates: want PEM, got ${code}`, {
+      reason: "tls-failed",
+      hint: 'Check "ca" and "client" in hosts.toml',
+    });
+  }
+}

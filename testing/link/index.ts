@@ -1,0 +1,7 @@
+/**
+ * A TCP proxy that behaves like a link with a round trip time and a bandwidth.
+ *
+ *     const link = await startLink({ target: { host: "127.0.0.1", port: 5000 }, rttMs: 20, bitsPerSecond: 400e6 });
+ */
+export { type Link, type LinkOptions, startLink } from "./link.js";
+export { Pipe } from "./pipe.js";
