@@ -1,0 +1,243 @@
+import { chmod, mkdir } from "node:fs/promises";
+import { join } from "node:path";
+import { type Database, open, type RootDatabase } from "lmdb";
+import {
+  dataLoss,
+  failedPrecondition,
+  LazuliError,
+  resourceExhausted,
+  unavailable,
+} from "../errors/index.js";
+import { lockFolder } from "./folder-lock.js";
+import { decodeRecord, encodeRecord } from "./record.js";
+import { counters, type Table, type TableKey } from "./table.js";
+import { type Change, Transaction } from "./transaction.js";
+
+export interface MetadataOptions {
+  /** Made with mode 0700 if missing; a local file system (LMDB maps the file). */
+  readonly directory: string;
+}
+
+const SCHEMA_VERSION = 1;
+const TABLES_MAX = 16;
+/** Actions that wait for the commit before them; one beyond it fails with RESOURCE_EXHAUSTED. */
+const WRITES_WAITING_MAX = 10_000;
+const ENOSPC = 28;
+
+type Store = Database<Buffer, string | (string | number)[]>;
+
+interface Waiting {
+  readonly action: (transaction: Transaction) => unknown;
+  readonly resolve: (value: unknown) => void;
+  readonly reject: (reason: unknown) => void;
+}
+
+/**
+ * What must survive: small values in named tables, in one LMDB file. Reads see what is durable and nothing else;
+ * `write` resolves when its changes are on disk. Actions that come while a commit runs share the next one.
+ */
+export class Metadata {
+  readonly #root: RootDatabase;
+  readonly #lock: AsyncDisposable;
+  readonly #stores = new Map<string, Store>();
+  readonly #waiting: Waiting[] = [];
+  #commits: Promise<void> | undefined;
+  #open = true;
+
+  constructor(root: RootDatabase, lock: AsyncDisposable) {
+    this.#root = root;
+    this.#lock = lock;
+  }
+
+  get<Value>(table: Table<Value>, key: TableKey): Value | undefined {
+    const record = this.#read(table.name, key);
+    return record === undefined ? undefined : decode(table, key, record);
+  }
+
+  /** All values of a table in key order, as they are now. */
+  values<Value>(table: Table<Value>): Value[] {
+    const values: Value[] = [];
+    for (const { key, value } of this.#store(table.name).getRange()) {
+      values.push(decode(table, key as TableKey, value));
+    }
+    return values;
+  }
+
+  /**
+   * Runs an action on the newest state and resolves with its result once its changes are durable. The action must
+   * not wait for anything. What it throws is thrown here, and then nothing of it is kept.
+   * @throws RESOURCE_EXHAUSTED when the disk is full: nothing of the action is kept
+   */
+  async write<Result>(action: (transaction: Transaction) => Result): Promise<Result> {
+    if (!this.#open) throw unavailable("Cannot write metadata: it is closed", { reason: "metadata-closed" });
+    if (this.#waiting.length >= WRITES_WAITING_MAX) {
+      throw resourceExhausted(`Cannot write metadata: at most ${WRITES_WAITING_MAX} writes may wait`, {
+        reason: "metadata-overloaded",
+      });
+    }
+    return await new Promise<Result>((resolve, reject) => {
+      this.#waiting.push({ action, resolve: (value) => resolve(value as Result), reject });
+      this.#commits ??= this.#commitAll();
+    });
+  }
+
+  /** Waits for running writes, then lets go of the folder. Safe to call twice. */
+  async close(): Promise<void> {
+    if (!this.#open) return;
+    this.#open = false;
+    await this.#commits;
+    await this.#root.close();
+    await this.#lock[Symbol.asyncDispose]();
+  }
+
+  async #commitAll(): Promise<void> {
+    // Lets everything that comes in this turn of the loop share the first commit.
+    await Promise.resolve();
+    while (this.#waiting.length > 0) await this.#commitGroup(this.#waiting.splice(0));
+    this.#commits = undefined;
+  }
+
+  async #commitGroup(group: readonly Waiting[]): Promise<void> {
+    const all = new Transaction({ read: (table, key) => this.#read(table, key) }, { encode, decode });
+    const done: (() => void)[] = [];
+    const failed: ((reason: unknown) => void)[] = [];
+    for (const { action, resolve, reject } of group) {
+      const own = new Transaction(all, { encode, decode });
+      try {
+        const result = action(own);
+        all.absorb(own);
+        done.push(() => resolve(result));
+        failed.push(reject);
+      } catch (thrown) {
+        reject(thrown);
+      }
+    }
+    try {
+      await this.#persist([...all.changes()]);
+      for (const resolve of done) resolve();
+    } catch (thrown) {
+      for (const reject of failed) reject(thrown);
+    }
+  }
+
+  async #persist(changes: readonly Change[]): Promise<void> {
+    if (changes.length === 0) return;
+    const single: Promise<unknown>[] = [];
+    try {
+      const batch = this.#root.batch(() => {
+        for (const { table, key, record } of changes) {
+          const store = this.#store(table);
+          single.push(record === undefined ? store.remove(storeKey(key)) : store.put(storeKey(key), record));
+        }
+      });
+      // Each of them rejects on its own beside the batch when the commit fails.
+      for (const promise of single) promise.catch(() => undefined);
+      await batch;
+      await this.#root.flushed;
+    } catch (thrown) {
+      throw await writeFailure(thrown);
+    }
+  }
+
+  #read(table: string, key: TableKey): Buffer | undefined {
+    return this.#store(table).get(storeKey(key));
+  }
+
+  #store(name: string): Store {
+    let store = this.#stores.get(name);
+    if (store === undefined) {
+      store = this.#root.openDB<Buffer, string | (string | number)[]>(name, { encoding: "binary" });
+      this.#stores.set(name, store);
+    }
+    return store;
+  }
+}
+
+/** @throws FAILED_PRECONDITION: another process has it, or it is of a newer lazuli; DATA_LOSS when LMDB refuses it */
+export async function openMetadata(options: MetadataOptions): Promise<Metadata> {
+  const { directory } = options;
+  await mkdir(directory, { recursive: true, mode: 0o700 });
+  await chmod(directory, 0o700);
+  const lock = await lockFolder(directory);
+  try {
+    const metadata = new Metadata(await openRoot(directory), lock);
+    await checkSchema(metadata, directory);
+    return metadata;
+  } catch (thrown) {
+    await lock[Symbol.asyncDispose]();
+    throw thrown;
+  }
+}
+
+async function openRoot(directory: string): Promise<RootDatabase> {
+  const path = join(directory, "metadata.lmdb");
+  try {
+    const root = open({
+      path,
+      noSubdir: true,
+      encoding: "binary",
+      maxDbs: TABLES_MAX,
+      // A commit is visible only when it is synced; with overlapping syncs `flushed` can take half a second.
+      overlappingSync: false,
+    });
+    for (const name of [path, `${path}-lock`]) await chmod(name, 0o600);
+    return root;
+  } catch (cause) {
+    throw dataLoss(`Cannot open the metadata ${path}: ${LazuliError.from(cause).message}`, {
+      subject: path,
+      reason: "metadata-damaged",
+      hint: "Move the metadata folder away and pull the images again",
+      cause,
+    });
+  }
+}
+
+async function checkSchema(metadata: Metadata, directory: string): Promise<void> {
+  const version = metadata.get(counters, "schema");
+  if (version === SCHEMA_VERSION) return;
+  if (version === undefined) {
+    await metadata.write((transaction) => transaction.put(counters, "schema", SCHEMA_VERSION));
+    return;
+  }
+  await metadata.close();
+  throw failedPrecondition(
+    `Cannot open the metadata in ${directory}: want version ${SCHEMA_VERSION}, got ${version}`,
+    {
+      subject: directory,
+      reason: "metadata-version",
+      hint: "It was written by another release of lazuli: run that release, or take another root",
+    },
+  );
+}
+
+async function writeFailure(thrown: unknown): Promise<LazuliError> {
+  const detail: unknown = (thrown as { commitError?: Promise<never> }).commitError;
+  // LMDB's own error comes as a promise that rejects; left alone it would end the process.
+  const cause = await Promise.resolve(detail).then(
+    () => thrown,
+    (reason: unknown) => reason,
+  );
+  if ((cause as { code?: unknown }).code === ENOSPC) {
+    return resourceExhausted("Cannot write metadata: the disk is full", {
+      reason: "metadata-disk-full",
+      hint: "Free space on the file system of lazuli's root",
+      cause,
+    });
+  }
+  return unavailable(`Cannot write metadata: ${LazuliError.from(cause).message}`, {
+    reason: "metadata-write-failed",
+    cause,
+  });
+}
+
+function encode<Value>(table: Table<Value>, value: Value): Buffer {
+  return encodeRecord(table.encode(value));
+}
+
+function decode<Value>(table: Table<Value>, key: TableKey, record: Buffer): Value {
+  return table.decode(decodeRecord(record, `${table.name} ${String(key)}`));
+}
+
+function storeKey(key: TableKey): string | (string | number)[] {
+  return typeof key === "string" ? key : [...key];
+}

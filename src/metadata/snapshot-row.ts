@@ -1,0 +1,90 @@
+import { type Digest, parseDigest } from "../bytes/index.js";
+import type { JsonValue } from "./record.js";
+import type { Table } from "./table.js";
+
+export type SnapshotRowKind = "view" | "active" | "committed";
+
+export interface StoredUsage {
+  /** Bytes on disk. */
+  readonly size: number;
+  readonly inodes: number;
+}
+
+/** What the layer of a snapshot is known to come from. */
+export interface SnapshotOrigin {
+  /** Image reference; "" where unknown. */
+  readonly reference: string;
+  readonly digest: Digest | undefined;
+}
+
+/** Why a layer that could have been lazy is an ordinary snapshot. */
+export interface SnapshotFallback {
+  readonly reason: string;
+  readonly message: string;
+  readonly hint: string | undefined;
+}
+
+export interface SnapshotRow {
+  /** Names the folder `snapshots/<id>`; never used again. */
+  readonly id: number;
+  readonly name: string;
+  /** "" for none. */
+  readonly parent: string;
+  readonly kind: SnapshotRowKind;
+  /** Nanoseconds since 1970. */
+  readonly createdAt: bigint;
+  readonly updatedAt: bigint;
+  readonly labels: Readonly<Record<string, string>>;
+  /** Of a committed snapshot; zero for a lazy one, whose bytes the engine counts. */
+  readonly usage: StoredUsage;
+  /** Snapshots that have this one as their parent. */
+  readonly childCount: number;
+  /** The engine's layer that this snapshot is; undefined: an ordinary folder. */
+  readonly layerDigest: Digest | undefined;
+  readonly origin: SnapshotOrigin | undefined;
+  readonly fallback: SnapshotFallback | undefined;
+}
+
+export const snapshotRows: Table<SnapshotRow> = {
+  name: "snapshots",
+  encode: (row) => ({
+    ...row,
+    createdAt: String(row.createdAt),
+    updatedAt: String(row.updatedAt),
+    usage: { ...row.usage },
+    origin: row.origin === undefined ? undefined : { ...row.origin },
+    fallback: row.fallback === undefined ? undefined : { ...row.fallback },
+  }),
+  decode: (value) => {
+    const stored = value as unknown as StoredRow;
+    return {
+      ...stored,
+      createdAt: BigInt(stored.createdAt),
+      updatedAt: BigInt(stored.updatedAt),
+      layerDigest: optionalDigest(stored.layerDigest),
+      origin:
+        stored.origin === undefined
+          ? undefined
+          : { reference: stored.origin.reference, digest: optionalDigest(stored.origin.digest) },
+      fallback: stored.fallback === undefined ? undefined : { hint: undefined, ...stored.fallback },
+    };
+  },
+};
+
+/** Names of lazily committed snapshots by (id of the parent or 0, target): the wrapper asks for them that way. */
+export const remoteTargets: Table<string> = {
+  name: "remote-targets",
+  encode: (name) => name,
+  decode: (value: JsonValue) => value as string,
+};
+
+type StoredRow = Omit<SnapshotRow, "createdAt" | "updatedAt" | "layerDigest" | "origin"> & {
+  readonly createdAt: string;
+  readonly updatedAt: string;
+  readonly layerDigest?: string;
+  readonly origin?: { readonly reference: string; readonly digest?: string };
+};
+
+function optionalDigest(text: string | undefined): Digest | undefined {
+  return text === undefined ? undefined : parseDigest(text);
+}

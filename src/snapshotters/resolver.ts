@@ -1,0 +1,61 @@
+import type { Digest } from "../bytes/index.js";
+import type { LayerRequest } from "../layer/index.js";
+import type { Descriptor } from "../oci/index.js";
+
+export interface ResolveLayer {
+  /** `<namespace>/<sequence>/<client's key>` behind containerd. */
+  readonly key: string;
+  /** Chain id that the layer is going to have. */
+  readonly target: string;
+  readonly labels: Readonly<Record<string, string>>;
+  readonly signal: AbortSignal;
+}
+
+/** What is known of the layer that a client is about to extract. */
+export interface LayerKnowledge {
+  /** Image reference; "" where unknown. */
+  readonly reference: string;
+  readonly digest: Digest | undefined;
+}
+
+export type Resolution =
+  | {
+      readonly kind: "layer";
+      readonly request: LayerRequest;
+      /** The other layers of the same image, nearest above first. */
+      readonly neighbours: readonly LayerRequest[];
+    }
+  | {
+      readonly kind: "unknown";
+      /** A stable word for metrics and `explain`. */
+      readonly reason: string;
+      readonly message: string;
+      readonly hint: string | undefined;
+      readonly known: LayerKnowledge;
+    };
+
+/** Finds out which layer of which image a client means. No network. */
+export interface LayerResolver {
+  resolve(request: ResolveLayer): Promise<Resolution>;
+}
+
+export interface LayerQuery {
+  readonly namespace: string;
+  readonly chainId: string;
+  readonly signal?: AbortSignal | undefined;
+}
+
+export interface FoundLayer {
+  /** Image reference, or `host/repository@digest`. */
+  readonly reference: string;
+  readonly layer: Descriptor;
+  readonly manifestDigest: Digest;
+  /** The other layers of the image. */
+  readonly neighbours: readonly Descriptor[];
+}
+
+/** Looks a layer up in what the host's container runtime has already pulled of its image. */
+export interface HostContent {
+  /** undefined: not there, or not in time. */
+  findLayer(query: LayerQuery): Promise<FoundLayer | undefined>;
+}
