@@ -141,7 +141,10 @@ export class JsonScanner {
     if (this.#depth === 0) throw jsonInvalid("a bracket is closed that was not opened");
     this.#depth -= 1;
     this.#keyCount = this.#keyBases[this.#depth]!;
-    if (this.#depth === 1 && this.#arrayStart >= 0 && this.#arrayEnd < 0) this.#arrayEnd = at;
+    if (this.#depth !== 1 || this.#arrayStart < 0 || this.#arrayEnd >= 0) return;
+    // This byte goes to no parser: the head gets an empty array in the place of this one.
+    if (this.#bytes[at] !== CLOSE_ARRAY) throw jsonInvalid("an array is closed by a brace");
+    this.#arrayEnd = at;
   }
 
   #noteComma(at: number): void {
