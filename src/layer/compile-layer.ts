@@ -2,6 +2,7 @@ import { Worker } from "node:worker_threads";
 import { dataLoss, LazuliError, resourceExhausted } from "../errors/index.js";
 import { UnitTable } from "../units/index.js";
 import type { CompileReply, CompileRequest } from "./compile-worker.js";
+import type { LayerOwner } from "./contract.js";
 import type { PrefetchHint } from "./layer-record.js";
 import { COMPILE_HEAP_MIB, COMPILE_TIMEOUT_MS } from "./limits.js";
 
@@ -9,6 +10,7 @@ export interface CompiledLayer {
   readonly units: UnitTable;
   readonly meta: Uint8Array;
   readonly prefetch: PrefetchHint;
+  readonly rootOwner: LayerOwner;
 }
 
 export interface CompileOptions {
@@ -44,7 +46,8 @@ export async function compileLayer(options: CompileOptions): Promise<CompiledLay
         ...(reply.hint === undefined ? {} : { hint: reply.hint }),
       });
     }
-    return { units: new UnitTable(bufferOf(reply.units)), meta: reply.meta, prefetch: reply.prefetch };
+    const { meta, prefetch, rootOwner } = reply;
+    return { units: new UnitTable(bufferOf(reply.units)), meta, prefetch, rootOwner };
   } finally {
     await worker.terminate();
   }

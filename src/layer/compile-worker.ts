@@ -2,6 +2,8 @@ import { parentPort, workerData } from "node:worker_threads";
 import { writeErofs } from "../erofs/index.js";
 import { type ErrorCode, LazuliError } from "../errors/index.js";
 import { compileToc } from "../estargz/index.js";
+import { encodeUnitTable } from "../units/index.js";
+import type { LayerOwner } from "./contract.js";
 import type { PrefetchHint } from "./layer-record.js";
 
 /** What the worker is given. */
@@ -18,6 +20,7 @@ export type CompileReply =
       readonly units: Uint8Array;
       readonly meta: Uint8Array;
       readonly prefetch: PrefetchHint;
+      readonly rootOwner: LayerOwner;
     }
   | {
       readonly ok: false;
@@ -38,8 +41,20 @@ function compile(request: CompileRequest): CompileReply {
       payloadEnd: request.payloadEnd,
       blockSize: BLOCK_SIZE,
     });
-    const meta = writeErofs({ root: compiled.root, blockSize: BLOCK_SIZE, dataSize: compiled.dataSize });
-    return { ok: true, units: compiled.units.buffer, meta, prefetch: compiled.prefetch };
+    const { dataSize } = compiled;
+    const units = encodeUnitTable(compiled.units, {
+      dataSize,
+      blobSize: request.blobSize,
+      blockSize: BLOCK_SIZE,
+    });
+    const meta = writeErofs({ root: compiled.root, blockSize: BLOCK_SIZE, dataSize });
+    return {
+      ok: true,
+      units: units.buffer,
+      meta,
+      prefetch: compiled.prefetch,
+      rootOwner: { uid: compiled.root.uid, gid: compiled.root.gid },
+    };
   } catch (thrown) {
     const error = LazuliError.from(thrown);
     return { ok: false, code: error.code, message: error.message, reason: error.reason, hint: error.hint };

@@ -5,7 +5,14 @@
  *     await engine.ensure(request, { signal });
  *     const folder = await engine.mountPoint(request.digest);
  */
-export type { LayerEngine, LayerOrigin, LayerRequest, LayerStatus, LayerUsage } from "./contract.js";
+export type {
+  LayerEngine,
+  LayerOrigin,
+  LayerOwner,
+  LayerRequest,
+  LayerStatus,
+  LayerUsage,
+} from "./contract.js";
 export {
   completeChannel,
   corruptChannel,

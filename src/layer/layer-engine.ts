@@ -8,7 +8,14 @@ import { log } from "../observe/index.js";
 import type { BlobSource } from "../registry/index.js";
 import { type Clock, systemClock } from "./clock.js";
 import { compileLayer } from "./compile-layer.js";
-import type { LayerEngine, LayerOrigin, LayerRequest, LayerStatus, LayerUsage } from "./contract.js";
+import type {
+  LayerEngine,
+  LayerOrigin,
+  LayerOwner,
+  LayerRequest,
+  LayerStatus,
+  LayerUsage,
+} from "./contract.js";
 import { ensuredChannel } from "./events.js";
 import { KeyedQueue } from "./keyed-queue.js";
 import { Layer } from "./layer.js";
@@ -182,6 +189,10 @@ class Engine implements OpenLayerEngine {
     return await this.#layer(digest).mountPoint(options.signal);
   }
 
+  async rootOwner(digest: Digest): Promise<LayerOwner> {
+    return this.#layer(digest).rootOwner;
+  }
+
   status(digest: Digest): LayerStatus {
     return this.#layer(digest).status;
   }
@@ -252,6 +263,7 @@ class Engine implements OpenLayerEngine {
       blobSize: source.size,
       origin: request.origin,
       prefetch: compiled.prefetch,
+      rootOwner: compiled.rootOwner,
       metaSha256: sha256(compiled.meta),
     };
     await createLayerFolder({ root, record, units: compiled.units, meta: compiled.meta });

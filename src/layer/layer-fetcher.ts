@@ -188,7 +188,13 @@ export class LayerFetcher {
     if (first === undefined) return undefined;
     this.#fillNext = first;
     const bytes = BACKGROUND_REQUEST_BYTES_MAX;
-    return this.#plan({ first, lastNeeded: first, windowBytes: bytes, requestBytesMax: bytes });
+    return this.#plan({
+      first,
+      lastNeeded: first,
+      windowBytes: bytes,
+      requestBytesMax: bytes,
+      bridgesPresent: false,
+    });
   }
 
   /** Makes the request. Its failure is handled here. */
@@ -231,12 +237,14 @@ export class LayerFetcher {
     readonly lastAllowed?: number;
     readonly windowBytes: number;
     readonly requestBytesMax: number;
+    readonly bridgesPresent?: boolean;
   }): RequestPlan {
     const { ledger } = this.#options;
     return planRequest({
       ledger,
       lastAllowed: ledger.units.count - 1,
       gapBytesMax: GAP_BYTES_MAX,
+      bridgesPresent: true,
       ...options,
     });
   }

@@ -1,6 +1,6 @@
 import { type Digest, parseDigest } from "../bytes/index.js";
 import { dataLoss } from "../errors/index.js";
-import type { LayerOrigin } from "./contract.js";
+import type { LayerOrigin, LayerOwner } from "./contract.js";
 
 export const RECORD_VERSION = 1;
 
@@ -20,6 +20,8 @@ export interface LayerRecord {
   readonly blobSize: number;
   readonly origin: LayerOrigin;
   readonly prefetch: PrefetchHint;
+  /** Of the root of the tree. */
+  readonly rootOwner: LayerOwner;
   /** Of the meta image, which has no checksum of its own. */
   readonly metaSha256: Digest;
 }
@@ -33,6 +35,7 @@ export function decodeRecord(bytes: Buffer): LayerRecord {
   try {
     const value = JSON.parse(bytes.toString("utf8")) as Record<string, unknown>;
     if (value["version"] !== RECORD_VERSION) throw damaged("the version is unknown");
+    const owner = object(value["rootOwner"], "rootOwner");
     const origin = object(value["origin"], "origin");
     const size = origin["size"];
     if (value["format"] !== "estargz") throw damaged("the format is unknown");
@@ -48,6 +51,10 @@ export function decodeRecord(bytes: Buffer): LayerRecord {
         size: size === undefined ? undefined : wholeNumber(size, "origin.size", 0, Number.MAX_SAFE_INTEGER),
       },
       prefetch: prefetchOf(object(value["prefetch"], "prefetch")),
+      rootOwner: {
+        uid: wholeNumber(owner["uid"], "rootOwner.uid", 0, 2 ** 32 - 1),
+        gid: wholeNumber(owner["gid"], "rootOwner.gid", 0, 2 ** 32 - 1),
+      },
       metaSha256: parseDigest(value["metaSha256"]),
     };
   } catch (thrown) {

@@ -5,7 +5,7 @@ import { log } from "../observe/index.js";
 import { encodeBitmap } from "./bitmap-file.js";
 import { BitmapFlusher } from "./bitmap-flusher.js";
 import type { Clock } from "./clock.js";
-import type { LayerStatus, LayerUsage } from "./contract.js";
+import type { LayerOwner, LayerStatus, LayerUsage } from "./contract.js";
 import { replaceFile } from "./durable-file.js";
 import { completeChannel } from "./events.js";
 import { LayerFetcher } from "./layer-fetcher.js";
@@ -67,6 +67,10 @@ export class Layer {
 
   get source(): LazySource {
     return this.#options.source;
+  }
+
+  get rootOwner(): LayerOwner {
+    return this.#options.files.record.rootOwner;
   }
 
   get status(): LayerStatus {

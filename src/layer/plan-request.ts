@@ -22,6 +22,8 @@ export interface PlanOptions {
   readonly requestBytesMax: number;
   /** Bytes between two wanted streams that are fetched along. */
   readonly gapBytesMax: number;
+  /** Whether streams that are present may lie in such a gap. */
+  readonly bridgesPresent: boolean;
 }
 
 /** Joins wanted streams, from `first` on, into one request. Never contains a unit that is on its way elsewhere. */
@@ -42,7 +44,7 @@ export function planRequest(options: PlanOptions): RequestPlan {
       : Math.min(options.requestBytesMax, neededEnd - offset + options.windowBytes);
     if (streamEnd - offset > limit || units.blobOffset(unit) - end > options.gapBytesMax) break;
     const state = streamState(ledger, stream, isNeeded);
-    if (state === "closed") break;
+    if (state === "closed" || (state === "skip" && !options.bridgesPresent)) break;
     if (state === "wanted") {
       lastUnit = stream.last;
       end = streamEnd;

@@ -31,6 +31,7 @@ const record: LayerRecord = {
   blobSize: blob.length,
   origin: { reference: "registry.example/library/python:3.12", size: blob.length },
   prefetch: { kind: "range", end: 4096 },
+  rootOwner: { uid: 0, gid: 1000 },
   metaSha256: sha256(meta),
 };
 
