@@ -1,6 +1,7 @@
 import { readdir } from "node:fs/promises";
 import { join } from "node:path";
-import { failedPrecondition } from "../errors/index.js";
+import { failedPrecondition, LazuliError } from "../errors/index.js";
+import { log } from "../observe/index.js";
 import { hostnameKind } from "./addresses.js";
 import { BoundedMap } from "./bounded-map.js";
 import type { Clock } from "./clock.js";
@@ -30,12 +31,21 @@ export class Hosts {
 
   /**
    * Mirrors in the order of the file, the registry itself last. `registry` is the host of a reference, such as
-   * `docker.io` or `127.0.0.1:5000`. @throws FAILED_PRECONDITION for a configuration that can't be used
+   * `docker.io` or `127.0.0.1:5000`. A configuration that gets broken later is logged, and the one before it goes on
+   * to be used. @throws FAILED_PRECONDITION for a configuration that can't be used
    */
   async endpoints(registry: string): Promise<readonly Endpoint[]> {
     const known = this.#known.get(registry);
     if (known !== undefined && known.untilMs > this.#clock.monotonicMs()) return known.endpoints;
-    const endpoints = await this.#find(registry);
+    const endpoints = await this.#find(registry).catch((error: unknown) => {
+      if (known === undefined || !(error instanceof LazuliError)) throw error;
+      // A slip in an edit must not take away what running containers read.
+      log.warn("Cannot use the hosts configuration, going on with the one from before", {
+        registry,
+        error: error.message,
+      });
+      return known.endpoints;
+    });
     this.#known.set(registry, { untilMs: this.#clock.monotonicMs() + HOSTS_CACHE_MS, endpoints });
     return endpoints;
   }

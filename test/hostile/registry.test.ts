@@ -13,8 +13,11 @@ import {
   readBytes,
   someBytes,
 } from "../registry/rig.js";
-import { BLOB_BYTES, type HostileCase, hostileCases } from "./registry-cases.js";
+import { answerCases, BLOB_BYTES } from "./registry-answer-cases.js";
+import type { HostileCase } from "./registry-case.js";
+import { routeCases } from "./registry-route-cases.js";
 
+const hostileCases = [...answerCases, ...routeCases];
 const bytes = someBytes(BLOB_BYTES);
 /** No case may take longer; the client's own limits end each one far earlier. */
 const CASE_TIMEOUT_MS = 20_000;

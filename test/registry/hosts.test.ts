@@ -1,3 +1,4 @@
+import { writeFile } from "node:fs/promises";
 import type { LookupFunction } from "node:net";
 import { join } from "node:path";
 import t from "tap";
@@ -109,6 +110,28 @@ t.test("Hosts.endpoints() refuses a file that it can't use, without quoting it",
     t.notMatch(fullText(error), /canary/, name);
   }
 });
+
+t.test(
+  "Hosts.endpoints() goes on with what it knew when a file gets broken, and takes it when it is mended",
+  async (t) => {
+    const files = { "r.example/hosts.toml": 'server = "https://one.example"' };
+    const directory = await makeCertsDirectory(t, files);
+    let nowMs = 0;
+    const hosts = new Hosts({
+      directories: [directory],
+      clock: { ...systemClock, monotonicMs: () => nowMs },
+    });
+    const path = join(directory, "r.example/hosts.toml");
+    const server = async () => (await hosts.endpoints("r.example")).at(-1)?.host;
+    t.equal(await server(), "one.example");
+    await writeFile(path, "server = ");
+    nowMs += 60_000;
+    t.equal(await server(), "one.example");
+    await writeFile(path, 'server = "https://two.example"');
+    nowMs += 60_000;
+    t.equal(await server(), "two.example");
+  },
+);
 
 t.test("Registry trusts a private authority in every form of the configuration", async (t) => {
   const authority = await createAuthority();

@@ -17,7 +17,7 @@ export interface Teardown {
 }
 
 export const quick: RegistryOptions = {
-  stallTimeoutMs: 200,
+  stallTimeoutMs: 500,
   connectTimeoutMs: 2000,
   retry: { attempts: 3, minWaitMs: 1, maxWaitMs: 20 },
   dockerConfigPaths: [],

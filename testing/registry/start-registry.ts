@@ -37,6 +37,8 @@ export interface RegistryServer {
   clearScript(): void;
   /** Makes every token that was given invalid. */
   revokeTokens(): void;
+  /** Makes every signed storage address that was given invalid. */
+  expireSignatures(): void;
   stop(): Promise<void>;
 }
 
@@ -65,6 +67,7 @@ export async function startRegistry(options: RegistryServerOptions = {}): Promis
     script: (rule) => parts.script.add(rule),
     clearScript: () => parts.script.clear(),
     revokeTokens: () => parts.tokens?.revoke(),
+    expireSignatures: () => parts.expireSignatures(),
     stop: async () => {
       await Promise.all(parts.servers.map((server) => server.stop()));
     },
@@ -88,7 +91,7 @@ class Parts {
   readonly tokens: TokenServer | undefined;
   readonly scheme: "http" | "https";
   readonly #options: RegistryServerOptions;
-  readonly #secret = randomBytes(16);
+  #secret = randomBytes(16);
   #storage: HttpServer | undefined;
   #tokenServer: HttpServer | undefined;
 
@@ -96,6 +99,10 @@ class Parts {
     this.#options = options;
     this.scheme = options.tls === undefined ? "http" : "https";
     this.tokens = options.auth === undefined ? undefined : new TokenServer(options.auth);
+  }
+
+  expireSignatures(): void {
+    this.#secret = randomBytes(16);
   }
 
   get registry(): HttpServer {
