@@ -11,3 +11,5 @@ export type {
   TreeNode,
   Xattr,
 } from "./node.js";
+export { type OverlayFormReport, toOverlayForm } from "./to-overlay-form.js";
+export { type WalkedName, walkTree } from "./walk-tree.js";
