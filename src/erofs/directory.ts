@@ -1,61 +1,77 @@
-import { bufferOfBytes, type ByteString, compareBytes } from "../bytes/index.js";
-import { DIRENT_SIZE } from "./layout.js";
+import type { ByteString } from "../bytes/index.js";
+import { type BlockSize, DIRENT_SIZE, fileTypes } from "./layout.js";
 
-/** One name of a directory. The inode number is filled in once all inodes have their place. */
-export interface DirectoryEntry {
-  readonly name: ByteString;
-  readonly inode: number;
-  readonly fileType: number;
+/** The names of a directory, "." and ".." among them, in the order of their bytes, and the inode of each. */
+export interface DirectoryNames {
+  readonly names: readonly ByteString[];
+  readonly inodes: Uint32Array;
 }
 
-/** Which entries go to which block, and how many bytes the directory has. */
-export interface DirectoryPlan {
-  readonly entries: readonly DirectoryEntry[];
-  /** Index of the first entry of each block, and the count of all at the end. */
-  readonly blockStarts: readonly number[];
-  /** All blocks are full but the last, which ends with its last name. */
-  readonly size: number;
-}
-
-/** Sorts the entries by the bytes of their names and deals them out to blocks. */
-export function planDirectory(unsorted: readonly DirectoryEntry[], blockSize: number): DirectoryPlan {
-  const entries = [...unsorted].sort((left, right) => compareBytes(left.name, right.name));
-  const blockStarts = [0];
+/** Bytes of a directory: all its blocks are full but the last, which ends with its last name. */
+export function directorySize(names: readonly ByteString[], blockSize: BlockSize): number {
+  let blocks = 0;
   let used = 0;
-  for (const [index, entry] of entries.entries()) {
-    const need = DIRENT_SIZE + entry.name.length;
+  for (const name of names) {
+    const need = DIRENT_SIZE + name.length;
     if (used + need > blockSize) {
-      blockStarts.push(index);
+      blocks += 1;
       used = 0;
     }
     used += need;
   }
-  const size = (blockStarts.length - 1) * blockSize + used;
-  blockStarts.push(entries.length);
-  return { entries, blockStarts, size };
+  return blocks * blockSize + used;
 }
 
-/** Writes a planned directory at `offset`; `numberOf` gives an inode's number on disk. */
-export function writeDirectory(options: {
-  readonly plan: DirectoryPlan;
+export interface WriteDirectoryOptions {
   readonly image: Buffer;
-  readonly offset: number;
-  readonly blockSize: number;
-  readonly numberOf: (inode: number) => number;
-}): void {
-  const { plan, image, blockSize, numberOf } = options;
-  for (let block = 0; block + 1 < plan.blockStarts.length; block += 1) {
-    const first = plan.blockStarts[block]!;
-    const end = plan.blockStarts[block + 1]!;
-    const start = options.offset + block * blockSize;
-    let nameOffset = (end - first) * DIRENT_SIZE;
-    for (let index = first; index < end; index += 1) {
-      const entry = plan.entries[index]!;
-      const at = start + (index - first) * DIRENT_SIZE;
-      image.writeBigUInt64LE(BigInt(numberOf(entry.inode)), at);
-      image.writeUInt16LE(nameOffset, at + 8);
-      image.writeUInt8(entry.fileType, at + 10);
-      nameOffset += bufferOfBytes(entry.name).copy(image, start + nameOffset);
-    }
+  readonly directory: DirectoryNames;
+  readonly blockSize: BlockSize;
+  /** Where the block of this index goes. */
+  readonly blockOffset: (block: number) => number;
+  readonly kinds: readonly { readonly kind: keyof typeof fileTypes }[];
+  /** By inode: its offset in the image, in slots. */
+  readonly slots: Uint32Array;
+}
+
+export function writeDirectory(options: WriteDirectoryOptions): void {
+  const { names } = options.directory;
+  let first = 0;
+  for (let block = 0; first < names.length; block += 1) {
+    const end = blockEnd(names, first, options.blockSize);
+    writeBlock(options, first, { end, offset: options.blockOffset(block) });
+    first = end;
+  }
+}
+
+function blockEnd(names: readonly ByteString[], first: number, blockSize: BlockSize): number {
+  let used = 0;
+  let end = first;
+  while (end < names.length) {
+    used += DIRENT_SIZE + names[end]!.length;
+    if (used > blockSize) break;
+    end += 1;
+  }
+  return end;
+}
+
+function writeBlock(
+  options: WriteDirectoryOptions,
+  first: number,
+  place: { readonly end: number; readonly offset: number },
+): void {
+  const { image, directory, kinds, slots } = options;
+  let nameOffset = (place.end - first) * DIRENT_SIZE;
+  let at = place.offset;
+  for (let index = first; index < place.end; index += 1) {
+    const name = directory.names[index]!;
+    const inode = directory.inodes[index]!;
+    image.writeUInt32LE(slots[inode]!, at);
+    image.writeUInt16LE(nameOffset, at + 8);
+    image[at + 10] = fileTypes[kinds[inode]!.kind];
+    const nameStart = place.offset + nameOffset;
+    // Names are short: a loop is faster than a call into the runtime for each.
+    for (let byte = 0; byte < name.length; byte += 1) image[nameStart + byte] = name.charCodeAt(byte);
+    nameOffset += name.length;
+    at += DIRENT_SIZE;
   }
 }

@@ -1,68 +1,85 @@
-import type { ByteString } from "../bytes/index.js";
-import { textOfBytes } from "../bytes/index.js";
-import { assert, invalidArgument } from "../errors/index.js";
+import { type ByteString, bytesOfText } from "../bytes/index.js";
+import { invalidArgument } from "../errors/index.js";
 import type { DirectoryNode, TreeNode } from "../tree/index.js";
-import type { DirectoryEntry } from "./directory.js";
-import { fileTypes, NAME_LENGTH_MAX } from "./layout.js";
+import { checkName, checkNode, shown } from "./check-node.js";
+import type { DirectoryNames } from "./directory.js";
 
-/** All inodes of a tree, each once, with the names of the directories among them. */
+/** All inodes of a tree, each once: the root first, then those of each directory next to each other. */
 export interface InodeTable {
-  /** The root stands first. */
   readonly nodes: readonly TreeNode[];
   /** By inode: names that point at it; for a directory as Linux counts: 2 and one for each directory in it. */
-  readonly linkCounts: Uint32Array;
+  readonly linkCounts: readonly number[];
   /** By inode; only for directories. */
-  readonly entries: readonly (readonly DirectoryEntry[] | undefined)[];
+  readonly directories: readonly (DirectoryNames | undefined)[];
 }
 
-/** Numbers the inodes of a tree, parents before children, without recursion. @throws INVALID_ARGUMENT for a bad name */
+const SELF = "." as ByteString;
+const PARENT = ".." as ByteString;
+
+/** Numbers the inodes of a tree without recursion. @throws INVALID_ARGUMENT for names and inodes that Linux can't have */
 export function listInodes(root: DirectoryNode): InodeTable {
-  const nodes: TreeNode[] = [root];
-  const links: number[] = [2];
-  const entries: (DirectoryEntry[] | undefined)[] = [];
-  const numbers = new Map<TreeNode, number>();
-  const parents: number[] = [0];
-  for (let inode = 0; inode < nodes.length; inode += 1) {
-    const node = nodes[inode]!;
-    if (node.kind !== "directory") {
-      entries.push(undefined);
-      continue;
-    }
-    const own: DirectoryEntry[] = [
-      { name: "." as ByteString, inode, fileType: fileTypes.directory },
-      { name: ".." as ByteString, inode: parents[inode]!, fileType: fileTypes.directory },
-    ];
-    for (const [name, child] of node.children) {
-      checkName(name);
-      let number = child.kind === "directory" ? undefined : numbers.get(child);
-      if (number === undefined) {
-        number = nodes.length;
-        nodes.push(child);
-        parents.push(inode);
-        links.push(child.kind === "directory" ? 2 : 0);
-        if (child.kind === "directory") links[inode]! += 1;
-        else numbers.set(child, number);
-      }
-      if (child.kind !== "directory") links[number]! += 1;
-      own.push({ name, inode: number, fileType: fileTypes[child.kind] });
-    }
-    entries.push(own);
+  checkNode(root, bytesOfText("/"));
+  const table = new InodeList(root);
+  for (let inode = 0; inode < table.nodes.length; inode += 1) {
+    const node = table.nodes[inode]!;
+    table.directories.push(node.kind === "directory" ? table.enter(node, inode) : undefined);
   }
-  assert(entries.length === nodes.length, "each inode was looked at once");
-  return { nodes, linkCounts: Uint32Array.from(links), entries };
+  return table;
 }
 
-function checkName(name: ByteString): void {
-  const bad =
-    name.length === 0 ||
-    name.length > NAME_LENGTH_MAX ||
-    name === "." ||
-    name === ".." ||
-    name.includes("/") ||
-    name.includes("\0");
-  if (!bad) return;
-  const shown = JSON.stringify(textOfBytes(name).slice(0, 80));
-  throw invalidArgument(`Cannot store file name ${shown}: 1 to ${NAME_LENGTH_MAX} bytes without "/" are wanted`, {
-    reason: "file-name-invalid",
-  });
+class InodeList implements InodeTable {
+  readonly nodes: TreeNode[];
+  readonly linkCounts: number[] = [2];
+  readonly directories: (DirectoryNames | undefined)[] = [];
+  readonly #parents: number[] = [0];
+  readonly #numbers = new Map<TreeNode, number>();
+
+  constructor(root: DirectoryNode) {
+    this.nodes = [root];
+    this.#numbers.set(root, 0);
+  }
+
+  enter(directory: DirectoryNode, self: number): DirectoryNames {
+    const names = [SELF, PARENT];
+    for (const name of directory.children.keys()) {
+      checkName(name);
+      names.push(name);
+    }
+    // The default order is that of UTF-16 units, which is the order of the bytes where each stands in one unit.
+    names.sort();
+    const inodes = new Uint32Array(names.length);
+    for (let index = 0; index < names.length; index += 1) {
+      const name = names[index]!;
+      if (name === SELF) inodes[index] = self;
+      else if (name === PARENT) inodes[index] = this.#parents[self]!;
+      else inodes[index] = this.#link(directory.children.get(name)!, { name, parent: self });
+    }
+    return { names, inodes };
+  }
+
+  /** The number of a child, which gets one name more. */
+  #link(child: TreeNode, { name, parent }: { name: ByteString; parent: number }): number {
+    const known = this.#numbers.get(child);
+    if (known !== undefined && child.kind === "directory") {
+      throw invalidArgument(
+        `Cannot store directory ${shown(name)}: one name is wanted for it, got a second`,
+        {
+          reason: "directory-linked-twice",
+          subject: shown(name),
+        },
+      );
+    }
+    if (known !== undefined) {
+      this.linkCounts[known]! += 1;
+      return known;
+    }
+    checkNode(child, name);
+    const number = this.nodes.length;
+    this.#numbers.set(child, number);
+    this.nodes.push(child);
+    this.#parents.push(parent);
+    this.linkCounts.push(child.kind === "directory" ? 2 : 1);
+    if (child.kind === "directory") this.linkCounts[parent]! += 1;
+    return number;
+  }
 }

@@ -1,13 +1,15 @@
-import { type ByteString, bufferOfBytes, textOfBytes } from "../bytes/index.js";
-import { resourceExhausted, unimplemented } from "../errors/index.js";
+import { type ByteString, compareBytes, textOfBytes } from "../bytes/index.js";
+import { invalidArgument, resourceExhausted, unimplemented } from "../errors/index.js";
 import type { Xattr } from "../tree/index.js";
 
 const HEADER_SIZE = 12;
-const ENTRY_SIZE = 4;
+const WORD_SIZE = 4;
 const VALUE_SIZE_MAX = 65_535;
+/** XATTR_NAME_MAX of Linux, with the prefix. */
 const NAME_LENGTH_MAX = 255;
-/** The inode counts the bytes of all its attributes in 16 bits, in words of 4 bytes. */
-const BODY_SIZE_MAX = 65_535 * 4;
+/** The inode counts the bytes of all its attributes in 16 bits, in words of 4 bytes, one of which is the header. */
+const BODY_SIZE_MAX = HEADER_SIZE + 65_534 * WORD_SIZE;
+const SHOWN_LENGTH = 80;
 
 /** Prefixes by their number on disk; the two lists of POSIX ACLs have no name behind theirs. */
 const prefixes: readonly (readonly [string, number])[] = [
@@ -18,12 +20,18 @@ const prefixes: readonly (readonly [string, number])[] = [
   ["security.", 6],
 ];
 
-/** The attributes of an inode as they stand behind it; empty without any. @throws UNIMPLEMENTED, RESOURCE_EXHAUSTED */
-export function encodeXattrs(xattrs: readonly Xattr[]): Buffer {
-  if (xattrs.length === 0) return Buffer.alloc(0);
+/**
+ * The attributes of an inode as they stand behind it; undefined without any.
+ * @throws UNIMPLEMENTED `xattr-prefix-unknown`, RESOURCE_EXHAUSTED `xattr-too-large`, INVALID_ARGUMENT `xattr-invalid`
+ */
+export function encodeXattrs(xattrs: readonly Xattr[]): Buffer | undefined {
+  if (xattrs.length === 0) return undefined;
+  const sorted = [...xattrs].sort((left, right) => compareBytes(left.name, right.name));
   const parts: Buffer[] = [Buffer.alloc(HEADER_SIZE)];
-  const sorted = [...xattrs].sort((left, right) => (left.name < right.name ? -1 : 1));
-  for (const xattr of sorted) parts.push(encodeEntry(xattr));
+  for (const [index, xattr] of sorted.entries()) {
+    if (xattr.name === sorted[index - 1]?.name) throw invalidName(xattr.name, "given twice");
+    parts.push(encodeEntry(xattr));
+  }
   const body = Buffer.concat(parts);
   if (body.length > BODY_SIZE_MAX) {
     throw resourceExhausted(
@@ -35,36 +43,49 @@ export function encodeXattrs(xattrs: readonly Xattr[]): Buffer {
 }
 
 /** What the inode says of its attributes: the words of 4 bytes behind the header, counting one for the header. */
-export function xattrCount(body: Buffer): number {
-  return body.length === 0 ? 0 : 1 + (body.length - HEADER_SIZE) / 4;
+export function xattrCount(body: Buffer | undefined): number {
+  return body === undefined ? 0 : 1 + (body.length - HEADER_SIZE) / WORD_SIZE;
 }
 
-function encodeEntry(xattr: Xattr): Buffer {
-  const { index, name } = splitName(xattr.name);
-  if (xattr.value.length > VALUE_SIZE_MAX || name.length > NAME_LENGTH_MAX) {
+function encodeEntry({ name, value }: Xattr): Buffer {
+  if (name.length > NAME_LENGTH_MAX || name.includes("\0")) throw invalidName(name, `${name.length} bytes`);
+  if (value.length > VALUE_SIZE_MAX) {
     throw resourceExhausted(
-      `Cannot store extended attribute "${textOfBytes(xattr.name).slice(0, 80)}": at most ${VALUE_SIZE_MAX} bytes are possible, got ${xattr.value.length}`,
-      { reason: "xattr-too-large" },
+      `Cannot store extended attribute ${shownName(name)}: at most ${VALUE_SIZE_MAX} bytes are possible, got ${value.length}`,
+      { reason: "xattr-too-large", subject: shownName(name) },
     );
   }
-  const size = ENTRY_SIZE + name.length + xattr.value.length;
-  const entry = Buffer.alloc((size + 3) & ~3);
-  entry.writeUInt8(name.length, 0);
+  const { index, suffix } = splitName(name);
+  const size = WORD_SIZE + suffix.length + value.length;
+  const entry = Buffer.alloc(Math.ceil(size / WORD_SIZE) * WORD_SIZE);
+  entry.writeUInt8(suffix.length, 0);
   entry.writeUInt8(index, 1);
-  entry.writeUInt16LE(xattr.value.length, 2);
-  name.copy(entry, ENTRY_SIZE);
-  xattr.value.copy(entry, ENTRY_SIZE + name.length);
+  entry.writeUInt16LE(value.length, 2);
+  entry.write(suffix, WORD_SIZE, "latin1");
+  value.copy(entry, WORD_SIZE + suffix.length);
   return entry;
 }
 
-function splitName(full: ByteString): { index: number; name: Buffer } {
+function splitName(full: ByteString): { index: number; suffix: string } {
   for (const [prefix, index] of prefixes) {
-    const exact = !prefix.endsWith(".");
-    if (exact ? full === prefix : full.startsWith(prefix) && full.length > prefix.length) {
-      return { index, name: bufferOfBytes(full.slice(prefix.length) as ByteString) };
+    const isFamily = prefix.endsWith(".");
+    if (isFamily ? full.startsWith(prefix) && full.length > prefix.length : full === prefix) {
+      return { index, suffix: full.slice(prefix.length) };
     }
   }
-  throw unimplemented(`Cannot store extended attribute "${textOfBytes(full).slice(0, 80)}": its prefix is unknown`, {
-    reason: "xattr-prefix-unknown",
-  });
+  throw unimplemented(
+    `Cannot store extended attribute ${shownName(full)}: want user, trusted, security or a POSIX ACL`,
+    { reason: "xattr-prefix-unknown", subject: shownName(full) },
+  );
+}
+
+function invalidName(name: ByteString, what: string): Error {
+  return invalidArgument(
+    `Cannot store extended attribute ${shownName(name)}: want 1 to ${NAME_LENGTH_MAX} bytes without zero, each name once, got ${what}`,
+    { reason: "xattr-invalid", subject: shownName(name) },
+  );
+}
+
+function shownName(name: ByteString): string {
+  return JSON.stringify(textOfBytes(name.slice(0, SHOWN_LENGTH) as ByteString));
 }
