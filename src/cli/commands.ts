@@ -1,10 +1,20 @@
 import type { Command } from "./command.js";
 import { configCommand } from "./config-command.js";
 import { doctorCommand } from "./doctor-command.js";
+import { explainCommand } from "./explain-command.js";
 import { helpCommand } from "./help-command.js";
+import { snapshotterCommand } from "./snapshotter-command.js";
+import { statusCommand } from "./status-command.js";
 import { versionCommand } from "./version-command.js";
 
-const others: readonly Command[] = [doctorCommand, configCommand, versionCommand];
+const others: readonly Command[] = [
+  snapshotterCommand,
+  statusCommand,
+  explainCommand,
+  doctorCommand,
+  configCommand,
+  versionCommand,
+];
 
 /** Every command, in the order of `lazuli help`. */
 export const commands: readonly Command[] = [...others, helpCommand(others)];

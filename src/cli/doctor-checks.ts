@@ -3,6 +3,7 @@ import { connect } from "node:net";
 import { release } from "node:os";
 import { dirname } from "node:path";
 import type { Config } from "../daemon/index.js";
+import { loadBinding } from "../fuse/index.js";
 
 /** `broken`: lazuli can't work. `weak`: it works with less. `good` and `told` need no action. */
 export type FindingState = "good" | "told" | "weak" | "broken";
@@ -36,6 +37,10 @@ export const machineChecks: Readonly<Record<string, Check>> = {
     return kernelAtLeast(version, 5, 4)
       ? { state: "good", detail: version }
       : { state: "broken", detail: `${version}, 5.4 or newer is needed`, hint: "Upgrade the kernel" };
+  },
+  addon: async () => {
+    loadBinding();
+    return { state: "good", detail: "the native addon is built for this Node" };
   },
   fuse: async () => {
     const isOpen = await access("/dev/fuse", constants.R_OK | constants.W_OK).then(

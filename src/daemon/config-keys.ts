@@ -122,7 +122,7 @@ const registry = {
     key: "docker_config",
     example: "/root/.docker/config.json",
     meaning:
-      "Docker's config file with credentials of registries. Without it registries are asked anonymously.",
+      "Docker's config file with credentials of registries, as `docker login` writes it. Without the key: `$DOCKER_CONFIG/config.json`, else `~/.docker/config.json` of the daemon's user. A host without a credential is asked anonymously.",
   }),
   stallTimeoutMs: durationField({
     key: "stall_timeout",
@@ -133,14 +133,15 @@ const registry = {
     key: "attempts",
     min: 1,
     max: 20,
-    initial: 5,
-    meaning: "Most attempts for one request, the first included, over all mirrors.",
+    initial: 8,
+    meaning:
+      "Most rounds over all mirrors for one request, with growing waits between them. `demand_deadline` ends it earlier.",
   }),
   requestsPerHost: countField({
     key: "requests_per_host",
     min: 1,
     max: 256,
-    initial: 8,
+    initial: 16,
     meaning: "Most requests that run at once against one host; further ones wait in line.",
   }),
 } as const;

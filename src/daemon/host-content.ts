@@ -40,6 +40,8 @@ export interface HostContentOptions {
 
 /** Newest manifests of a namespace that a look considers; older ones are left out. */
 const MANIFESTS_MAX = 512;
+/** Looks that wait for their turn; one beyond it finds nothing at once. */
+const LOOKS_WAITING_MAX = 256;
 /** Manifests and configs that are read at once. */
 const READS_MAX = 8;
 
@@ -98,6 +100,7 @@ export function hostContent(options: HostContentOptions): HostContent {
 
   return {
     findLayer: async (query) => {
+      if (inTurn.pendingCount >= LOOKS_WAITING_MAX) return undefined;
       using deadline = linkSignals([query.signal], options.timeoutMs);
       try {
         return await inTurn(async () => {
@@ -131,7 +134,7 @@ function chosen(
   sources: ReadonlyMap<string, readonly string[]>,
 ): Choice | undefined {
   const images = index.imagesWith(query.namespace, query.chainId);
-  const blobs = new Set(images.map((image) => layerAt(image, query.chainId).digest));
+  const blobs = new Set(images.map((image) => layerAt(image, query.chainId).descriptor.digest));
   if (blobs.size > 1) {
     // A chain id is what a config claims. Where two images claim it for different blobs, one may be a forgery that
     // would stand below the other's containers; containerd's own pull compares the content, so it is left to it.
@@ -150,15 +153,15 @@ function chosen(
 }
 
 function layerAt(image: IndexedImage, chainId: string): IndexedImage["layers"][number] {
-  return image.layers[image.chainIds.indexOf(chainId)]!;
+  return image.layers.find((layer) => layer.chainId === chainId)!;
 }
 
 function found(query: LayerQuery, image: IndexedImage, reference: string): FoundLayer {
   const layer = layerAt(image, query.chainId);
   return {
     reference,
-    layer,
+    layer: layer.descriptor,
     manifestDigest: image.manifestDigest,
-    neighbours: image.layers.filter((other) => other !== layer),
+    neighbours: image.layers.filter((other) => other !== layer).map((other) => other.descriptor),
   };
 }

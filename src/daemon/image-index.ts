@@ -1,5 +1,5 @@
 import type { Digest } from "../bytes/index.js";
-import type { Descriptor } from "../oci/index.js";
+import type { ImageLayer } from "../oci/index.js";
 
 /** Images that are remembered; when full, the one that was learned first goes and is read again when asked for. */
 export const IMAGES_MAX = 1024;
@@ -8,9 +8,8 @@ export const IMAGES_MAX = 1024;
 export interface IndexedImage {
   readonly namespace: string;
   readonly manifestDigest: Digest;
-  /** Bottom first; `chainIds[i]` names the state after `layers[i]`. */
-  readonly layers: readonly Descriptor[];
-  readonly chainIds: readonly string[];
+  /** Bottom first. */
+  readonly layers: readonly ImageLayer[];
 }
 
 /** Finds the images of a namespace that have a layer with a given chain id. In memory only. */
@@ -31,7 +30,7 @@ export class ImageIndex {
       this.#forget(old);
     }
     this.#images.set(key, image);
-    for (const chainId of image.chainIds) {
+    for (const { chainId } of image.layers) {
       const place = `${image.namespace} ${chainId}`;
       const known = this.#byChain.get(place) ?? new Set();
       this.#byChain.set(place, known.add(image));
@@ -44,7 +43,7 @@ export class ImageIndex {
   }
 
   #forget(image: IndexedImage): void {
-    for (const chainId of image.chainIds) {
+    for (const { chainId } of image.layers) {
       const place = `${image.namespace} ${chainId}`;
       const known = this.#byChain.get(place);
       known?.delete(image);

@@ -7,4 +7,5 @@ export { buildVersion } from "./build-version.js";
 export { CONFIG_FILE_DEFAULT, type ConfigSources, loadConfig, readConfig } from "./config.js";
 export { type Config, type ConfigKey, configKeys } from "./config-keys.js";
 export { configPage, defaultConfigText, dumpConfig } from "./config-text.js";
+export { type GrpcConnection, grpcOverSocket } from "./grpc-over-socket.js";
 export { nearestWord } from "./nearest.js";

@@ -1,0 +1,46 @@
+import { type Client, Code, ConnectError, createClient } from "@connectrpc/connect";
+import { Node } from "../../gen/lazuli/v1/node_pb.js";
+import { grpcOverSocket, loadConfig } from "../daemon/index.js";
+import { type ErrorCode, errorCodes, LazuliError, unavailable } from "../errors/index.js";
+import type { CommandInput } from "./command.js";
+import { configOptions } from "./config-command.js";
+
+/** Longest wait for an answer of the daemon on this machine. */
+const CALL_TIMEOUT_MS = 15_000;
+
+/** Options of every command that asks the daemon. */
+export const nodeOptions = { config: configOptions.config!, address: configOptions.address! } as const;
+
+/** Asks the running daemon. @throws UNAVAILABLE when there is none; what the call throws */
+export async function askNode<T>(
+  input: CommandInput,
+  ask: (node: Client<typeof Node>, options: { timeoutMs: number }) => Promise<T>,
+): Promise<T> {
+  const { config } = await loadConfig({
+    file: input.options.config?.at(-1),
+    environment: input.environment,
+    flags: input.options,
+  });
+  const { address } = config.snapshotter;
+  using connection = grpcOverSocket(address);
+  try {
+    return await ask(createClient(Node, connection.transport), { timeoutMs: CALL_TIMEOUT_MS });
+  } catch (thrown) {
+    throw translated(ConnectError.from(thrown), address);
+  }
+}
+
+function translated(error: ConnectError, address: string): LazuliError {
+  if (error.code === Code.Unavailable) {
+    return unavailable(`Cannot reach the daemon at ${address}: ${error.rawMessage}`, {
+      subject: address,
+      reason: "daemon-unreachable",
+      hint: "Start it with `systemctl start lazuli-snapshotter` or `lazuli snapshotter`, or name its socket with --address; `lazuli doctor` looks further",
+      cause: error,
+    });
+  }
+  const named = Object.entries(errorCodes).find(([, facts]) => facts.grpc === error.code);
+  return new LazuliError((named?.[0] as ErrorCode | undefined) ?? "UNKNOWN", error.rawMessage, {
+    cause: error,
+  });
+}

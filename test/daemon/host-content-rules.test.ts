@@ -1,0 +1,142 @@
+import t from "tap";
+import { type Digest, sha256 } from "../../src/bytes/index.js";
+import { type ContentReader, hostContent, type StoredManifest } from "../../src/daemon/host-content.js";
+import { notFound } from "../../src/errors/index.js";
+import { type LogRecord, logChannel } from "../../src/observe/index.js";
+
+const SOURCE = "containerd.io/distribution.source.registry.test";
+
+interface FakeImage {
+  readonly layers: readonly string[];
+  readonly diffIds: readonly string[];
+  readonly repository?: string;
+  readonly config?: string;
+}
+
+/** A content store in memory. `calls` counts listings and reads. */
+class FakeContent implements ContentReader {
+  readonly blobs = new Map<string, Buffer>();
+  readonly stored: StoredManifest[] = [];
+  readonly calls = { manifests: 0, read: 0 };
+
+  add(image: FakeImage): Digest {
+    const config = this.#put(
+      image.config ?? JSON.stringify({ rootfs: { type: "layers", diff_ids: image.diffIds } }),
+    );
+    const digest = this.#put(
+      JSON.stringify({
+        schemaVersion: 2,
+        config: { mediaType: "application/vnd.oci.image.config.v1+json", digest: config, size: 1 },
+        layers: image.layers.map((layer) => ({
+          mediaType: "application/vnd.oci.image.layer.v1.tar+gzip",
+          digest: layer,
+          size: 1,
+        })),
+      }),
+    );
+    const labels = image.repository === undefined ? {} : { [SOURCE]: image.repository };
+    this.stored.unshift({ digest, createdAtNanoseconds: BigInt(this.stored.length), labels });
+    return digest;
+  }
+
+  #put(text: string): Digest {
+    const bytes = Buffer.from(text);
+    this.blobs.set(sha256(bytes), bytes);
+    return sha256(bytes);
+  }
+
+  async manifests(): Promise<readonly StoredManifest[]> {
+    this.calls.manifests += 1;
+    return this.stored;
+  }
+
+  async read(request: { digest: Digest }): Promise<Buffer> {
+    this.calls.read += 1;
+    const bytes = this.blobs.get(request.digest);
+    if (bytes === undefined) throw notFound("no such blob");
+    return bytes;
+  }
+
+  async imageNames(): Promise<readonly string[]> {
+    return [];
+  }
+}
+
+const diffId = sha256(Buffer.from("diff"));
+const blob = sha256(Buffer.from("blob"));
+const other = sha256(Buffer.from("other blob"));
+const query = { namespace: "default", chainId: diffId };
+
+t.test("findLayer() learns an image once and answers its other layers from memory", async (t) => {
+  const reader = new FakeContent();
+  const above = sha256(Buffer.from("above"));
+  const digest = reader.add({ layers: [blob, other], diffIds: [diffId, above], repository: "a/b" });
+  const host = hostContent({ reader, timeoutMs: 1000 });
+  const found = await host.findLayer(query);
+  t.match(found, { reference: `registry.test/a/b@${digest}`, layer: { digest: blob } });
+  const chainId = sha256(Buffer.from(`${diffId} ${above}`));
+  t.match(await host.findLayer({ ...query, chainId }), { layer: { digest: other } });
+  t.strictSame(reader.calls, { manifests: 1, read: 2 });
+});
+
+t.test("findLayer() takes the repository from any image that has the same layer", async (t) => {
+  const reader = new FakeContent();
+  const first = reader.add({ layers: [blob], diffIds: [diffId], repository: "a/b" });
+  reader.add({ layers: [blob, other], diffIds: [diffId, sha256(Buffer.from("x"))] });
+  const host = hostContent({ reader, timeoutMs: 1000 });
+  t.match(await host.findLayer(query), { manifestDigest: first });
+});
+
+t.test("findLayer() finds nothing where two images claim a chain id for different blobs", async (t) => {
+  const reader = new FakeContent();
+  reader.add({ layers: [blob], diffIds: [diffId], repository: "a/b" });
+  reader.add({ layers: [other], diffIds: [diffId], repository: "evil/b" });
+  const records: LogRecord[] = [];
+  using _log = logChannel.subscribe((record) => records.push(record));
+  const host = hostContent({ reader, timeoutMs: 1000 });
+  t.equal(await host.findLayer(query), undefined);
+  t.match(records.at(-1), { level: "warn", reason: "host-content-ambiguous" });
+});
+
+t.test("findLayer() passes over what is no image, and does not read it again", async (t) => {
+  const reader = new FakeContent();
+  reader.add({ layers: [blob], diffIds: [diffId, diffId], repository: "too/many" });
+  reader.add({ layers: [blob], diffIds: [], config: "{", repository: "no/json" });
+  const host = hostContent({ reader, timeoutMs: 1000 });
+  t.equal(await host.findLayer(query), undefined);
+  t.equal(await host.findLayer(query), undefined);
+  t.equal(reader.calls.read, 4);
+});
+
+t.test("findLayer() looks again for a config and a repository that came later", async (t) => {
+  const reader = new FakeContent();
+  reader.add({ layers: [blob], diffIds: [diffId] });
+  const config = [...reader.blobs].find(([, bytes]) => bytes.includes("rootfs"))!;
+  reader.blobs.delete(config[0]);
+  const host = hostContent({ reader, timeoutMs: 1000 });
+  t.equal(await host.findLayer(query), undefined);
+  reader.blobs.set(...config);
+  t.equal(await host.findLayer(query), undefined);
+  reader.stored[0] = { ...reader.stored[0]!, labels: { [SOURCE]: "a/b" } };
+  t.match(await host.findLayer(query), { layer: { digest: blob } });
+});
+
+t.test("findLayer() gives up after its time, and at once when its caller does", async (t) => {
+  const reader = new FakeContent();
+  // The deadline's own timer does not keep the process alive.
+  const alive = setInterval(() => undefined, 1000);
+  t.teardown(() => clearInterval(alive));
+  reader.manifests = async (request?: { signal: AbortSignal }) =>
+    await new Promise((_resolve, reject) => {
+      request!.signal.addEventListener("abort", () => reject(request!.signal.reason), { once: true });
+    });
+  const host = hostContent({ reader, timeoutMs: 20 });
+  const records: LogRecord[] = [];
+  using _log = logChannel.subscribe((record) => records.push(record));
+  t.equal(await host.findLayer(query), undefined);
+  t.match(records.at(-1), { reason: "host-content-unavailable", code: "DEADLINE_EXCEEDED" });
+  const caller = new AbortController();
+  const looking = host.findLayer({ ...query, signal: caller.signal });
+  caller.abort(new Error("the caller left"));
+  await t.rejects(looking, { message: "the caller left" });
+});
