@@ -69,9 +69,8 @@ export function deleteRow(transaction: Transaction, row: SnapshotRow): void {
   if (parent !== undefined) {
     transaction.put(snapshotRows, parent.name, { ...parent, childCount: parent.childCount - 1 });
   }
-  const target = row.labels[TARGET_LABEL];
-  if (row.layerDigest === undefined || target === undefined) return;
-  const place: [number, string] = [parent?.id ?? 0, target];
+  if (row.target === "") return;
+  const place: [number, string] = [parent?.id ?? 0, row.target];
   if (transaction.get(remoteTargets, place) === row.name) transaction.delete(remoteTargets, place);
 }
 

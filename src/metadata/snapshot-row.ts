@@ -41,6 +41,8 @@ export interface SnapshotRow {
   readonly childCount: number;
   /** The engine's layer that this snapshot is; undefined: an ordinary folder. */
   readonly layerDigest: Digest | undefined;
+  /** What a lazy snapshot was committed for (a chain id); "" for others. */
+  readonly target: string;
   readonly origin: SnapshotOrigin | undefined;
   readonly fallback: SnapshotFallback | undefined;
 }
@@ -66,7 +68,8 @@ export const snapshotRows: Table<SnapshotRow> = {
         stored.origin === undefined
           ? undefined
           : { reference: stored.origin.reference, digest: optionalDigest(stored.origin.digest) },
-      fallback: stored.fallback === undefined ? undefined : { hint: undefined, ...stored.fallback },
+      fallback:
+        stored.fallback === undefined ? undefined : { ...stored.fallback, hint: stored.fallback.hint },
     };
   },
 };

@@ -128,7 +128,7 @@ export class SnapshotTable {
     return await this.#metadata.write((transaction) => {
       requireFree(transaction, snapshot.name);
       const parent = requireParent(transaction, snapshot.parent);
-      return this.#insert(transaction, { ...snapshot, layerDigest: undefined }, parent);
+      return this.#insert(transaction, { ...snapshot, layerDigest: undefined, target: "" }, parent);
     });
   }
 
@@ -164,7 +164,16 @@ export class SnapshotTable {
       requireFree(transaction, name);
       transaction.put(remoteTargets, place, name);
       const { parent: parentName, labels, origin } = snapshot;
-      const facts = { id, name, parent: parentName, labels, origin, layerDigest, fallback: undefined };
+      const facts = {
+        id,
+        name,
+        parent: parentName,
+        labels,
+        origin,
+        layerDigest,
+        target,
+        fallback: undefined,
+      };
       return this.#insert(transaction, { ...facts, kind: "committed" }, parent);
     });
   }

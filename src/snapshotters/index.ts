@@ -1,5 +1,16 @@
 /**
- * containerd's snapshotter contract and our implementations of it.
+ * containerd's snapshotter contract, and an overlayfs snapshotter whose layers may be lazy.
+ *
+ *     const resolver = labelResolver({ openBlob: (blob) => registry.openBlob(blob), hostContent });
+ *     const snapshotter = await createLazySnapshotter({ root, metadata, engine, resolver, now, syncFileSystem });
  */
 export * from "./contract.js";
+export { fallbackChannel, preparedChannel } from "./events.js";
+export { type LabelResolverOptions, labelResolver } from "./label-resolver.js";
+export {
+  createLazySnapshotter,
+  type LazySnapshotter,
+  type LazySnapshotterOptions,
+} from "./lazy-snapshotter.js";
+export { detectOverlay, type OverlayOptions } from "./overlay.js";
 export * from "./resolver.js";

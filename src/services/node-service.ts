@@ -1,0 +1,58 @@
+import type { ConnectRouter } from "@connectrpc/connect";
+import { Node } from "../../gen/lazuli/v1/node_pb.js";
+import type { LayerEngine } from "../layer/index.js";
+import type { LazySnapshotter } from "../snapshotters/index.js";
+import { explain } from "./explain.js";
+import { answer } from "./rpc-error.js";
+
+/** A way to mount layers, and whether it works here. */
+export interface LadderStep {
+  readonly name: string;
+  readonly usable: boolean;
+  readonly chosen: boolean;
+  readonly detail: string;
+}
+
+export interface NodeServiceOptions {
+  readonly version: string;
+  readonly engine: LayerEngine;
+  readonly snapshotter: LazySnapshotter;
+  readonly ladder: readonly LadderStep[];
+  /** Counters since the start, by name. */
+  readonly counters: () => Readonly<Record<string, number>>;
+}
+
+/** `lazuli.v1.Node`: what this node holds, and why each layer is lazy or not. */
+export function nodeService(options: NodeServiceOptions): (router: ConnectRouter) => void {
+  const { engine, snapshotter } = options;
+  return (router) => {
+    router.service(Node, {
+      status: () =>
+        answer(async () => ({
+          version: options.version,
+          ladder: options.ladder.map((step) => ({ ...step })),
+          layers: engine.list().map((layer) => ({ ...layer, lastError: layer.lastError ?? "" })),
+          snapshots: snapshotter.rows().map(snapshotMessage),
+          counters: { ...options.counters() },
+        })),
+      explain: ({ query }) =>
+        answer(async () => ({
+          query,
+          layers: explain(query, { rows: snapshotter.rows(), layers: engine.list() }),
+        })),
+    });
+  };
+}
+
+function snapshotMessage(row: ReturnType<LazySnapshotter["rows"]>[number]) {
+  return {
+    name: row.name,
+    parent: row.parent,
+    kind: row.kind,
+    lazy: row.layerDigest !== undefined,
+    layerDigest: row.layerDigest ?? row.origin?.digest ?? "",
+    reference: row.origin?.reference ?? "",
+    fallbackReason: row.fallback?.reason ?? "",
+    createdAt: new Date(Number(row.createdAt / 1_000_000n)).toISOString(),
+  };
+}

@@ -1,0 +1,146 @@
+import { linkSignals } from "../async/index.js";
+import { type Digest, parseDigest } from "../bytes/index.js";
+import type { LayerRequest } from "../layer/index.js";
+import type { BlobSource, OpenBlob } from "../registry/index.js";
+import { firstLabel, labelNames } from "./labels.js";
+import type { FoundLayer, HostContent, LayerResolver, Resolution, ResolveLayer } from "./resolver.js";
+
+export interface LabelResolverOptions {
+  readonly openBlob: (blob: OpenBlob) => Promise<BlobSource>;
+  /** undefined: only labels are looked at. */
+  readonly hostContent: HostContent | undefined;
+}
+
+/** Longest wait for the host's content store when it could only add the blob's size. */
+const SIZE_LOOKUP_TIMEOUT_MS = 250;
+/** Other layers of an image that are looked at; further ones wait for their own Prepare. */
+const NEIGHBOURS_MAX = 256;
+
+interface Told {
+  readonly reference: string | undefined;
+  readonly digest: Digest | undefined;
+  readonly tocDigest: Digest | undefined;
+}
+
+/**
+ * Finds the layer by the labels that CRI, containerd and stargz's clients give, and fills in what they leave out (all
+ * of it, when a client gives none) from the content store of the host's containerd. Labels win.
+ */
+export function labelResolver(options: LabelResolverOptions): LayerResolver {
+  return {
+    resolve: async (request) => {
+      const told = toldByLabels(request.labels);
+      const found = await lookUp(options.hostContent, request, told);
+      return resolution(options, request, told, found);
+    },
+  };
+}
+
+function toldByLabels(labels: Readonly<Record<string, string>>): Told {
+  return {
+    reference: firstLabel(labels, labelNames.reference),
+    digest: optionalDigest(firstLabel(labels, labelNames.digest)),
+    tocDigest: optionalDigest(labels[labelNames.tocDigest]),
+  };
+}
+
+async function lookUp(
+  hostContent: HostContent | undefined,
+  request: ResolveLayer,
+  told: Told,
+): Promise<FoundLayer | undefined> {
+  if (hostContent === undefined) return undefined;
+  const isSizeOnly =
+    told.reference !== undefined && told.digest !== undefined && told.tocDigest !== undefined;
+  using deadline = linkSignals([request.signal], isSizeOnly ? SIZE_LOOKUP_TIMEOUT_MS : undefined);
+  let found: FoundLayer | undefined;
+  try {
+    found = await hostContent.findLayer({
+      namespace: namespaceOf(request.key),
+      chainId: request.target,
+      signal: deadline.signal,
+    });
+  } catch (thrown) {
+    request.signal.throwIfAborted();
+    if (!isSizeOnly) throw thrown;
+    // The size is only a shortcut: without it the registry is asked.
+  }
+  // Another blob with the same content: its TOC and size are not those of the blob that the labels name.
+  return told.digest === undefined || found?.layer.digest === told.digest ? found : undefined;
+}
+
+function resolution(
+  options: LabelResolverOptions,
+  request: ResolveLayer,
+  told: Told,
+  found: FoundLayer | undefined,
+): Resolution {
+  const reference = told.reference ?? found?.reference;
+  const digest = told.digest ?? found?.layer.digest;
+  const tocDigest = told.tocDigest ?? annotatedToc(found?.layer.annotations);
+  const known = { reference: reference ?? "", digest };
+  if (reference === undefined || digest === undefined) {
+    return {
+      kind: "unknown",
+      reason: "no-source",
+      message: "The client gave no image labels, and the host's content store does not know the layer",
+      hint: "Let the client pass image labels, or set host_content.address to containerd's socket",
+      known,
+    };
+  }
+  if (tocDigest === undefined) {
+    return {
+      kind: "unknown",
+      reason: "no-toc-digest",
+      message: "The layer has no annotation with the digest of a table of contents",
+      hint: "Convert the image to eStargz",
+      known,
+    };
+  }
+  const layer = (
+    facts: Omit<LayerRequest, "openSource" | "origin">,
+    size: number | undefined,
+  ): LayerRequest => ({
+    ...facts,
+    origin: { reference, size },
+    openSource: async ({ signal }) =>
+      await options.openBlob({ reference, digest: facts.digest, size, signal }),
+  });
+  return {
+    kind: "layer",
+    request: layer({ digest, tocDigest, mediaType: found?.layer.mediaType ?? "" }, found?.layer.size),
+    neighbours: neighbourFacts(request.labels, digest, found).map(({ size, ...facts }) => layer(facts, size)),
+  };
+}
+
+function neighbourFacts(
+  labels: Readonly<Record<string, string>>,
+  own: Digest,
+  found: FoundLayer | undefined,
+): (Omit<LayerRequest, "openSource" | "origin"> & { readonly size: number | undefined })[] {
+  if (found !== undefined) {
+    return found.neighbours.slice(0, NEIGHBOURS_MAX).map((layer) => ({
+      digest: layer.digest,
+      mediaType: layer.mediaType,
+      tocDigest: annotatedToc(layer.annotations),
+      size: layer.size,
+    }));
+  }
+  const listed = (firstLabel(labels, labelNames.layers) ?? "").split(",", NEIGHBOURS_MAX);
+  return [...new Set(listed.map((text) => text.trim()))]
+    .filter((text) => text !== "" && text !== own)
+    .map((text) => ({ digest: parseDigest(text), mediaType: "", tocDigest: undefined, size: undefined }));
+}
+
+function annotatedToc(annotations: Readonly<Record<string, string>> | undefined): Digest | undefined {
+  return optionalDigest(annotations?.[labelNames.tocDigest]);
+}
+
+function optionalDigest(text: string | undefined): Digest | undefined {
+  return text === undefined ? undefined : parseDigest(text);
+}
+
+/** containerd's metadata names a client's key `<namespace>/<sequence>/<key>`. */
+function namespaceOf(key: string): string {
+  return /^([^/]+)\/\d+\//.exec(key)?.[1] ?? "default";
+}

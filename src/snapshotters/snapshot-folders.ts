@@ -1,0 +1,126 @@
+import { chmod, lchown, lstat, mkdir, open, readdir, rename, rm } from "node:fs/promises";
+import { join } from "node:path";
+import { invalidArgument, LazuliError } from "../errors/index.js";
+import type { LayerOwner } from "../layer/index.js";
+import { log } from "../observe/index.js";
+
+const NEW_PREFIX = "new-";
+
+/**
+ * The folders of ordinary snapshots:
+ *
+ *     <root>/snapshots/<id>/fs     0755  the upper layer
+ *     <root>/snapshots/<id>/work   0711  overlayfs's own, of active snapshots only
+ *     <root>/snapshots/new-<id>          one being made
+ */
+export class SnapshotFolders {
+  readonly #folder: string;
+  /** Folders on their way to a row: cleaning up leaves them alone. */
+  readonly #pending = new Set<string>();
+
+  private constructor(folder: string) {
+    this.#folder = folder;
+  }
+
+  /** @throws INVALID_ARGUMENT for a root that overlayfs's options can't carry */
+  static async open(root: string): Promise<SnapshotFolders> {
+    if (!root.startsWith("/") || /[:,\\"\s]/.test(root)) {
+      throw invalidArgument(
+        `Cannot keep snapshots in ${root}: want an absolute path without colon, comma, quote, backslash or space`,
+        { subject: root, reason: "root-unusable" },
+      );
+    }
+    const folder = join(root, "snapshots");
+    await mkdir(folder, { recursive: true, mode: 0o700 });
+    return new SnapshotFolders(folder);
+  }
+
+  upper(id: number): string {
+    return join(this.#folder, String(id), "fs");
+  }
+
+  work(id: number): string {
+    return join(this.#folder, String(id), "work");
+  }
+
+  /** The largest id that a folder has, finished or not. */
+  async idTaken(): Promise<number> {
+    const names = await readdir(this.#folder);
+    const ids = names.map((name) => Number(name.replace(NEW_PREFIX, ""))).filter(Number.isSafeInteger);
+    return ids.reduce((largest, id) => Math.max(largest, id), 0);
+  }
+
+  /** Durable when it returns. Until disposed it is safe from `removeUnknown`, row or not. */
+  async create(options: {
+    id: number;
+    hasWork: boolean;
+    owner: LayerOwner | undefined;
+  }): Promise<Disposable> {
+    const { id, hasWork, owner } = options;
+    const name = String(id);
+    const temporary = `${NEW_PREFIX}${id}`;
+    this.#pending.add(name).add(temporary);
+    const release = {
+      [Symbol.dispose]: () => {
+        this.#pending.delete(name);
+        this.#pending.delete(temporary);
+      },
+    };
+    try {
+      await this.#fill(join(this.#folder, temporary), { hasWork, owner });
+      await rename(join(this.#folder, temporary), join(this.#folder, name));
+      await syncFolder(this.#folder);
+      return release;
+    } catch (thrown) {
+      release[Symbol.dispose]();
+      throw thrown;
+    }
+  }
+
+  /** Owner of an upper layer, which the layer above it inherits. */
+  async owner(id: number): Promise<LayerOwner> {
+    const { uid, gid } = await lstat(this.upper(id));
+    return { uid, gid };
+  }
+
+  /** Deletes all folders but those of the ids that are in use and those being made. A failure is told and passed over. */
+  async removeUnknown(idsInUse: () => ReadonlySet<string>): Promise<void> {
+    const names = await readdir(this.#folder);
+    // Asked after the listing: what was listed is pending, or has its row by now, or belongs to nobody.
+    const inUse = idsInUse();
+    const unknown = names.filter((name) => !inUse.has(name) && !this.#pending.has(name));
+    for (const name of unknown) {
+      try {
+        await rm(join(this.#folder, name), { recursive: true, force: true });
+      } catch (thrown) {
+        log.warn("Cannot delete the folder of a removed snapshot", {
+          folder: join(this.#folder, name),
+          error: LazuliError.from(thrown).message,
+        });
+      }
+    }
+  }
+
+  async #fill(folder: string, options: { hasWork: boolean; owner: LayerOwner | undefined }): Promise<void> {
+    const upper = join(folder, "fs");
+    await mkdir(folder, { mode: 0o700 });
+    await mkdir(upper);
+    // The mode of mkdir passes through the umask.
+    await chmod(upper, 0o755);
+    if (options.owner !== undefined) await lchown(upper, options.owner.uid, options.owner.gid);
+    if (options.hasWork) {
+      await mkdir(join(folder, "work"));
+      await chmod(join(folder, "work"), 0o711);
+    }
+    await syncFolder(folder);
+  }
+}
+
+async function syncFolder(path: string): Promise<void> {
+  const folder = await open(path, "r");
+  try {
+    await folder.sync();
+  } finally {
+    await folder.close();
+  }
+}
