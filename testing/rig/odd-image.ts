@@ -31,7 +31,7 @@ const layerScripts = [
     touch -d '1969-12-31 00:00:00 UTC' data/before-1970
     touch "data/$(printf 'n%.0s' $(seq 255))" "data/with space" "data/ünï" "data/back\\slash"
   `,
-  String.raw`
+  `
     mkdir -p data opaque hard etc
     : > data/.wh.gone; : > data/.wh.gone-dir
     : > opaque/.wh..wh..opq; echo c > opaque/c
@@ -40,7 +40,7 @@ const layerScripts = [
     echo 'nobody:x:65534:65534:nobody:/:/bin/false' > etc/extra
     chmod 0700 data
   `,
-  String.raw`
+  `
     mkdir -p data/gone-dir opaque/sub
     echo back > data/gone-dir/back; echo y > opaque/sub/y
     echo last > last
