@@ -63,12 +63,25 @@ export function buildEstargz(entries: readonly LayerEntry[], options: BuildOptio
   );
 }
 
-/** The same payload under another TOC: an edit of the old one, or any bytes. */
-export function withToc(layer: BuiltLayer, change: ((toc: TocJson) => unknown) | Buffer): BuiltLayer {
-  const payload = layer.blob.subarray(0, layer.payloadEnd);
-  if (Buffer.isBuffer(change)) return finishLayer(payload, change, layer.footer);
+export type TocChange = Buffer | ((toc: TocJson) => unknown);
+
+/**
+ * The JSON of another TOC: any bytes, or what `change` makes of the old one, in place or as a new object or as bytes.
+ * What else it returns is ignored, so that it may be a call of `push`.
+ */
+export function changedToc(layer: BuiltLayer, change: TocChange): Buffer {
+  if (Buffer.isBuffer(change)) return change;
   const toc = structuredClone(layer.toc);
-  return finishLayer(payload, tocBytes(change(toc) ?? toc), layer.footer);
+  const result = change(toc);
+  if (Buffer.isBuffer(result)) return result;
+  const isDocument = typeof result === "object" && result !== null && !Array.isArray(result);
+  return tocBytes(isDocument ? result : toc);
+}
+
+/** The same payload under another TOC. */
+export function withToc(layer: BuiltLayer, change: TocChange): BuiltLayer {
+  const payload = layer.blob.subarray(0, layer.payloadEnd);
+  return finishLayer(payload, changedToc(layer, change), layer.footer);
 }
 
 /** The same blob with other last bytes. */

@@ -1,6 +1,6 @@
 import { type JsonBudget, readJsonArray } from "../bytes/index.js";
 import { assert } from "../errors/index.js";
-import { type DirectoryNode, toOverlayForm } from "../tree/index.js";
+import { type DirectoryNode, type OverlayFormReport, toOverlayForm } from "../tree/index.js";
 import type { Unit } from "../units/index.js";
 import { ENTRIES_MAX, TOC_JSON_BYTES_MAX } from "./limits.js";
 import { refuseToc, refuseTocSize } from "./refusal.js";
@@ -27,6 +27,7 @@ export interface TocFacts {
   readonly impliedDirectories: number;
   /** Bytes of all files. */
   readonly bytes: number;
+  readonly overlay: OverlayFormReport;
 }
 
 export interface CompiledToc {
@@ -75,7 +76,7 @@ export function compileToc(options: CompileOptions): CompiledToc {
   builder.finish();
   const { chunks, dropped } = builder;
   const { units, dataSize } = layOutUnits({ chunks, dropped, payloadEnd, blockSize });
-  toOverlayForm(builder.root);
+  const overlay = toOverlayForm(builder.root);
   return {
     root: builder.root,
     units,
@@ -85,8 +86,9 @@ export function compileToc(options: CompileOptions): CompiledToc {
       entries: reader.count,
       nodes: builder.nodes,
       hardlinks: builder.hardlinks,
-      impliedDirectories: builder.impliedDirectories,
+      impliedDirectories: builder.implied.size,
       bytes: chunks.dataBytes,
+      overlay,
     },
   };
 }

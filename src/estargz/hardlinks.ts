@@ -59,6 +59,7 @@ function targetOf(link: PendingLink, { root, replaced }: LinkOptions): TreeNode 
 }
 
 function lookUp(root: DirectoryNode, path: ByteString): TreeNode | undefined {
+  if (path === "") return root;
   let node: TreeNode | undefined = root;
   for (const component of path.split("/")) {
     if (node?.kind !== "directory") return undefined;

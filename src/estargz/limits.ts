@@ -10,6 +10,8 @@ export const TOC_RATIO_MAX = 250;
 export const TOC_RATIO_FREE_BYTES = MIB;
 /** Entries of a TOC, and nodes of its tree with the parents that it only implies. */
 export const ENTRIES_MAX = 2_000_000;
+/** Parents without an entry of their own; a few bytes of a name make one, so they are bounded apart. */
+export const IMPLIED_DIRECTORIES_MAX = 200_000;
 /** Decoded bytes of one unit, as native/core/limits.h. */
 export const UNIT_BYTES_MAX = 64 * MIB;
 /** Decoded bytes of one stream up to the end of its last unit, as native/core/limits.h. */

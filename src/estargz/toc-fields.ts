@@ -105,8 +105,6 @@ export function parseTime(text: string, entry: number): FileTime {
 
 const NO_XATTRS: readonly Xattr[] = [];
 const base64Shape = /^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/;
-/** Attributes with which a layer could tell overlayfs to look elsewhere. Whiteouts come by name, not by these. */
-const reservedXattr = /^(?:trusted|user)\.overlay\./;
 
 function xattrsOf(entry: TocEntry): readonly Xattr[] {
   const value = entry.fields.xattrs;
@@ -119,10 +117,9 @@ function xattrsOf(entry: TocEntry): readonly Xattr[] {
     if (name.length > XATTR_NAME_BYTES_MAX) throw problem("the name of an xattr is too long");
     const bytes: ByteString = tocBytes(name, entry.index);
     listBytes += bytes.length + 1;
-    if (!/^[^.]+\../.test(name) || bytes.length > XATTR_NAME_BYTES_MAX || listBytes > XATTR_LIST_BYTES_MAX) {
+    if (bytes.length === 0 || bytes.length > XATTR_NAME_BYTES_MAX || listBytes > XATTR_LIST_BYTES_MAX) {
       throw problem(`the name of an xattr is malformed or too long: ${shown(name)}`);
     }
-    if (reservedXattr.test(name)) throw problem(`a layer must not bring ${shown(name)}`);
     xattrs.push({ name: bytes, value: decoded(encoded, problem) });
   }
   return xattrs;

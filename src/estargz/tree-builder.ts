@@ -2,7 +2,7 @@ import type { ByteString } from "../bytes/index.js";
 import type { DirectoryNode, FileNode, TreeNode } from "../tree/index.js";
 import { ChunkList } from "./chunk-list.js";
 import { type PendingLink, resolveHardlinks } from "./hardlinks.js";
-import { DATA_BYTES_MAX, ENTRIES_MAX } from "./limits.js";
+import { DATA_BYTES_MAX, ENTRIES_MAX, IMPLIED_DIRECTORIES_MAX } from "./limits.js";
 import { refuseToc, refuseTocSize, shown } from "./refusal.js";
 import { InodeReader, numberOf, symlinkTarget, type TocEntry, textOf } from "./toc-fields.js";
 import { cleanPath } from "./toc-path.js";
@@ -35,7 +35,8 @@ export class TreeBuilder {
   prefetch: Prefetch = { kind: "unknown" };
   nodes = 1;
   hardlinks = 0;
-  impliedDirectories = 0;
+  /** Directories that no entry has described. */
+  readonly implied = new Set<DirectoryNode>();
   readonly #inodes = new InodeReader();
   readonly #pending = new Map<TreeNode, PendingLink>();
   readonly #replaced = new Set<string>();
@@ -88,7 +89,10 @@ export class TreeBuilder {
     if (before === undefined) {
       this.#countNode(entry.index);
       parent.children.set(name, { kind: "directory", ...fields, children: new Map() });
-    } else Object.assign(before, fields);
+    } else {
+      Object.assign(before, fields);
+      this.implied.delete(before);
+    }
   }
 
   #putLeaf(place: {
@@ -172,8 +176,8 @@ export class TreeBuilder {
       let child = node.children.get(component);
       if (child === undefined) {
         this.#countNode(index);
-        this.impliedDirectories += 1;
         child = directory();
+        this.implied.add(child);
         node.children.set(component, child);
       }
       if (child.kind !== "directory") {
@@ -187,8 +191,12 @@ export class TreeBuilder {
 
   #countNode(index: number): void {
     this.nodes += 1;
-    if (this.nodes > ENTRIES_MAX) {
-      throw refuseTocSize("toc-too-many-entries", `want at most ${ENTRIES_MAX} files and directories`, index);
+    if (this.nodes > ENTRIES_MAX || this.implied.size > IMPLIED_DIRECTORIES_MAX) {
+      throw refuseTocSize(
+        "toc-too-many-entries",
+        `want at most ${ENTRIES_MAX} nodes and ${IMPLIED_DIRECTORIES_MAX} implied ones`,
+        index,
+      );
     }
   }
 }

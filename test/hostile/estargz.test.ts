@@ -1,0 +1,22 @@
+import t from "tap";
+import { type HostileCase, verdictOf } from "./estargz-case.js";
+import { footerCases } from "./estargz-footer-cases.js";
+import { tocCases } from "./estargz-toc-cases.js";
+
+const sets: Readonly<Record<string, { cases: readonly HostileCase[]; least: number }>> = {
+  "openToc() refuses each hostile footer and TOC member": { cases: footerCases, least: 40 },
+  "compileToc() refuses each hostile TOC": { cases: tocCases, least: 110 },
+};
+
+for (const [name, { cases, least }] of Object.entries(sets)) {
+  t.test(name, async (t) => {
+    for (const hostile of cases) {
+      const { code, reason } = hostile;
+      t.same(await verdictOf(hostile), { code, reason }, hostile.name);
+    }
+    const names = new Set(cases.map((hostile) => hostile.name));
+    t.equal(names.size, cases.length, "each case has a name of its own");
+    t.ok(cases.length >= least, `${cases.length} named cases`);
+    t.comment(`${cases.length} named cases`);
+  });
+}
