@@ -1,10 +1,12 @@
 import { Worker } from "node:worker_threads";
+import pLimit from "p-limit";
+import { deferred, withSignal } from "../async/index.js";
 import { dataLoss, LazuliError, resourceExhausted } from "../errors/index.js";
 import { UnitTable } from "../units/index.js";
 import type { CompileReply, CompileRequest } from "./compile-worker.js";
 import type { LayerOwner } from "./contract.js";
 import type { PrefetchHint } from "./layer-record.js";
-import { COMPILE_HEAP_MIB, COMPILE_TIMEOUT_MS } from "./limits.js";
+import { COMPILE_HEAP_MIB, COMPILE_TIMEOUT_MS, COMPILER_IDLE_MS, COMPILES_MAX } from "./limits.js";
 
 export interface CompiledLayer {
   readonly units: UnitTable;
@@ -14,79 +16,134 @@ export interface CompiledLayer {
 }
 
 export interface CompileOptions {
-  /** Given away: the caller's copy is empty afterwards. */
   readonly toc: Buffer;
   readonly blobSize: number;
   readonly payloadEnd: number;
+  /** The layer, for errors. */
   readonly subject: string;
   readonly signal?: AbortSignal | undefined;
 }
 
 /**
- * Turns a TOC into a meta image and a unit table, on a thread of its own: a stranger's TOC can neither hold up the
- * process nor use up its memory.
- * @throws RESOURCE_EXHAUSTED when it takes too long or too much memory, what the format throws
+ * Turns TOCs into meta images and unit tables, on threads of their own: a stranger's TOC can neither hold up the
+ * process nor use up its memory. One thread always stands ready, since a new one costs 80 ms.
  */
-export async function compileLayer(options: CompileOptions): Promise<CompiledLayer> {
-  options.signal?.throwIfAborted();
-  const toc = new Uint8Array(options.toc);
-  const request: CompileRequest = { toc, blobSize: options.blobSize, payloadEnd: options.payloadEnd };
+export class Compilers {
+  readonly #limit = pLimit(COMPILES_MAX);
+  readonly #idle: Worker[] = [];
+  #idleTimer: NodeJS.Timeout | undefined;
+  #isClosed = false;
+
+  constructor() {
+    const worker = this.#start();
+    worker.unref();
+    this.#idle.push(worker);
+  }
+
+  /** @throws RESOURCE_EXHAUSTED when it takes too long or too much memory, what the format throws */
+  async compile(options: CompileOptions): Promise<CompiledLayer> {
+    return await this.#limit(() => this.#compile(options));
+  }
+
+  async close(): Promise<void> {
+    this.#isClosed = true;
+    clearTimeout(this.#idleTimer);
+    await Promise.all(this.#idle.splice(0).map((worker) => worker.terminate()));
+  }
+
+  async #compile(options: CompileOptions): Promise<CompiledLayer> {
+    options.signal?.throwIfAborted();
+    const worker = this.#idle.pop() ?? this.#start();
+    worker.ref();
+    let reply: CompileReply;
+    try {
+      reply = await replyOf(worker, options);
+    } catch (thrown) {
+      await worker.terminate();
+      throw thrown;
+    }
+    await this.#keep(worker);
+    if (reply.ok) {
+      const { units, meta, prefetch, rootOwner } = reply;
+      return { units: new UnitTable(bufferOf(units)), meta, prefetch, rootOwner };
+    }
+    throw new LazuliError(reply.code, reply.message, {
+      subject: options.subject,
+      ...(reply.reason === undefined ? {} : { reason: reply.reason }),
+      ...(reply.hint === undefined ? {} : { hint: reply.hint }),
+    });
+  }
+
+  #start(): Worker {
+    return startWorker((ended) => this.#forget(ended));
+  }
+
+  #forget(worker: Worker): void {
+    const index = this.#idle.indexOf(worker);
+    if (index >= 0) this.#idle.splice(index, 1);
+  }
+
+  async #keep(worker: Worker): Promise<void> {
+    if (this.#isClosed) {
+      await worker.terminate();
+      return;
+    }
+    worker.unref();
+    this.#idle.push(worker);
+    clearTimeout(this.#idleTimer);
+    this.#idleTimer = setTimeout(() => {
+      for (const idle of this.#idle.splice(1)) void idle.terminate();
+    }, COMPILER_IDLE_MS);
+    this.#idleTimer.unref();
+  }
+}
+
+function startWorker(onExit: (worker: Worker) => void): Worker {
   const worker = new Worker(new URL("./compile-worker.js", import.meta.url), {
-    workerData: request,
-    transferList: [toc.buffer],
     resourceLimits: { maxOldGenerationSizeMb: COMPILE_HEAP_MIB },
     env: {},
   });
-  try {
-    const reply = await replyOf(worker, options);
-    if (!reply.ok) {
-      throw new LazuliError(reply.code, reply.message, {
-        subject: options.subject,
-        ...(reply.reason === undefined ? {} : { reason: reply.reason }),
-        ...(reply.hint === undefined ? {} : { hint: reply.hint }),
-      });
-    }
-    const { meta, prefetch, rootOwner } = reply;
-    return { units: new UnitTable(bufferOf(reply.units)), meta, prefetch, rootOwner };
-  } finally {
-    await worker.terminate();
-  }
+  // Whoever waits for a reply hears of the failure; an idle thread's concerns nobody.
+  worker.on("error", () => undefined);
+  worker.once("exit", () => onExit(worker));
+  return worker;
 }
 
 async function replyOf(worker: Worker, options: CompileOptions): Promise<CompileReply> {
   const { subject, signal } = options;
-  let onAbort: (() => void) | undefined;
-  let timer: NodeJS.Timeout | undefined;
+  const toc = new Uint8Array(options.toc);
+  const request: CompileRequest = { toc, blobSize: options.blobSize, payloadEnd: options.payloadEnd };
+  const answer = deferred<CompileReply>();
+  const tooMuch = (what: string): void =>
+    answer.reject(
+      resourceExhausted(`Cannot compile the index of layer ${subject}: it ${what}`, {
+        subject,
+        reason: "index-too-costly",
+      }),
+    );
+  const onMessage = (reply: CompileReply): void => answer.resolve(reply);
+  const onExit = (): void => tooMuch("ended its thread without an answer");
+  const onError = (error: NodeJS.ErrnoException): void => {
+    if (error.code === "ERR_WORKER_OUT_OF_MEMORY") tooMuch(`needs more than ${COMPILE_HEAP_MIB} MiB`);
+    else {
+      const message = `Cannot compile the index of layer ${subject}: ${error.message}`;
+      answer.reject(dataLoss(message, { subject, reason: "index-compile-failed", cause: error }));
+    }
+  };
+  const timer = setTimeout(() => tooMuch(`takes more than ${COMPILE_TIMEOUT_MS} ms`), COMPILE_TIMEOUT_MS);
+  worker.on("message", onMessage);
+  worker.on("error", onError);
+  worker.on("exit", onExit);
   try {
-    return await new Promise<CompileReply>((resolve, reject) => {
-      const tooMuch = (what: string): Error =>
-        resourceExhausted(`Cannot compile the index of layer ${subject}: it ${what}`, {
-          subject,
-          reason: "index-too-costly",
-        });
-      timer = setTimeout(
-        () => reject(tooMuch(`takes more than ${COMPILE_TIMEOUT_MS} ms`)),
-        COMPILE_TIMEOUT_MS,
-      );
-      onAbort = () => reject(signal?.reason);
-      signal?.addEventListener("abort", onAbort, { once: true });
-      worker.once("message", (reply: CompileReply) => resolve(reply));
-      worker.once("error", (error: NodeJS.ErrnoException) => {
-        reject(
-          error.code === "ERR_WORKER_OUT_OF_MEMORY"
-            ? tooMuch(`needs more than ${COMPILE_HEAP_MIB} MiB`)
-            : dataLoss(`Cannot compile the index of layer ${subject}: ${error.message}`, {
-                subject,
-                reason: "index-compile-failed",
-                cause: error,
-              }),
-        );
-      });
-      worker.once("exit", () => reject(tooMuch("ended its thread without an answer")));
-    });
+    worker.postMessage(request, [toc.buffer]);
+    return await withSignal(answer.promise, signal);
   } finally {
     clearTimeout(timer);
-    if (onAbort !== undefined) signal?.removeEventListener("abort", onAbort);
+    // A late failure, after the caller left, has nobody to go to.
+    answer.promise.catch(() => undefined);
+    worker.off("message", onMessage);
+    worker.off("error", onError);
+    worker.off("exit", onExit);
   }
 }
 

@@ -1,4 +1,4 @@
-import { parentPort, workerData } from "node:worker_threads";
+import { parentPort } from "node:worker_threads";
 import { writeErofs } from "../erofs/index.js";
 import { type ErrorCode, LazuliError } from "../errors/index.js";
 import { compileToc } from "../estargz/index.js";
@@ -61,4 +61,4 @@ function compile(request: CompileRequest): CompileReply {
   }
 }
 
-parentPort?.postMessage(compile(workerData as CompileRequest));
+parentPort?.on("message", (request: CompileRequest) => parentPort?.postMessage(compile(request)));

@@ -7,7 +7,7 @@ import type { NativeBinding, NativePlane } from "../fuse/index.js";
 import { log } from "../observe/index.js";
 import type { BlobSource } from "../registry/index.js";
 import { type Clock, systemClock } from "./clock.js";
-import { compileLayer } from "./compile-layer.js";
+import { Compilers } from "./compile-layer.js";
 import type {
   LayerEngine,
   LayerOrigin,
@@ -29,7 +29,7 @@ import {
 import { addToPlane, LayerMounts } from "./layer-mounts.js";
 import type { LayerRecord } from "./layer-record.js";
 import { LazySource, type OpenSource } from "./lazy-source.js";
-import { ADOPT_CONCURRENCY, COMPILES_MAX, FLUSH_CLOSE_MS, WAITING_READS_MAX } from "./limits.js";
+import { ADOPT_CONCURRENCY, FLUSH_CLOSE_MS, WAITING_READS_MAX } from "./limits.js";
 import { probeLadder, type Rung } from "./mount-ladder.js";
 import { layerPaths, statePaths } from "./paths.js";
 import { readIndex } from "./read-index.js";
@@ -47,7 +47,7 @@ export interface LayerEngineOptions {
   /** Most bytes that are fetched beyond a read; 0: none. */
   readonly readaheadMaxBytes: number;
   /** Fetch the rest of each layer while nobody waits. */
-  readonly hasBackgroundFill: boolean;
+  readonly backgroundFill: boolean;
   readonly mount: "auto" | "erofs" | "fuse-tree";
   readonly fuseThreads: number;
   readonly workerThreads: number;
@@ -77,7 +77,7 @@ export async function openLayerEngine(options: LayerEngineOptions): Promise<Open
     metaPaths: new Map(found.map((files) => [files.record.number, files.paths.meta])),
   });
   await mkdir(statePaths(state).layers, { recursive: true, mode: 0o700 });
-  const scheduler = new Scheduler({ clock: systemClock, hasBackgroundFill: options.hasBackgroundFill });
+  const scheduler = new Scheduler({ clock: systemClock, backgroundFill: options.backgroundFill });
   const plane = new options.binding.Plane({
     fuseThreads: options.fuseThreads,
     workerThreads: options.workerThreads,
@@ -137,7 +137,7 @@ class Engine implements OpenLayerEngine {
   readonly #layers = new Map<Digest, Layer>();
   readonly #ensuring = new SingleFlight<Digest, void>();
   readonly #changing = new KeyedQueue<Digest>();
-  readonly #compiling = pLimit(COMPILES_MAX);
+  readonly #compilers = new Compilers();
   readonly #verifying = pLimit(1);
   readonly #ending = new AbortController();
   #nextNumber = 1;
@@ -210,7 +210,13 @@ class Engine implements OpenLayerEngine {
     await this.#changing.run(digest, async () => {
       const layer = this.#layers.get(digest);
       this.#layers.delete(digest);
-      await layer?.remove();
+      try {
+        await layer?.remove();
+      } catch (thrown) {
+        // It can be removed again; its folder must not go while it is mounted.
+        if (layer !== undefined) this.#layers.set(digest, layer);
+        throw thrown;
+      }
       await deleteLayerFolder(this.#parts.root, digest);
     });
   }
@@ -232,6 +238,7 @@ class Engine implements OpenLayerEngine {
       });
     });
     await late;
+    await this.#compilers.close();
     plane.close();
   }
 
@@ -244,15 +251,13 @@ class Engine implements OpenLayerEngine {
     const tocDigest = tocDigestOf(request);
     const source = await request.openSource({ signal });
     const index = await readIndex({ source, tocDigest, signal });
-    const compiled = await this.#compiling(() =>
-      compileLayer({
-        toc: index.toc,
-        payloadEnd: index.payloadEnd,
-        blobSize: source.size,
-        subject: request.digest,
-        signal,
-      }),
-    );
+    const compiled = await this.#compilers.compile({
+      toc: index.toc,
+      payloadEnd: index.payloadEnd,
+      blobSize: source.size,
+      subject: request.digest,
+      signal,
+    });
     signal.throwIfAborted();
     const record: LayerRecord = {
       number: this.#takeNumber(),

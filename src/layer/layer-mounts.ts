@@ -78,6 +78,11 @@ export class LayerMounts {
     await unmount(binding, layerMountPath(state, number, "local"));
   }
 
+  /** Waits for mounts that are being made. */
+  async settle(): Promise<void> {
+    await Promise.allSettled([this.#fuse, this.#local]);
+  }
+
   /** Takes all mounts away; who still uses them keeps them until done. */
   async remove(): Promise<void> {
     const { binding, plane, state, number } = this.#options;

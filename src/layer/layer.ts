@@ -38,7 +38,7 @@ export class Layer {
   readonly #fetcher: LayerFetcher;
   readonly #flusher: BitmapFlusher;
   #isClosed = false;
-  #isGoingLocal = false;
+  #goingLocal: Promise<void> | undefined;
   #hasPrefetched = false;
   #wasComplete: boolean;
 
@@ -120,6 +120,8 @@ export class Layer {
   async close(): Promise<void> {
     this.#isClosed = true;
     await this.#fetcher.close();
+    await this.#goingLocal;
+    await this.#options.mounts.settle();
     try {
       await this.#flusher.close();
     } catch (thrown) {
@@ -135,6 +137,7 @@ export class Layer {
     const { files, plane, mounts, scheduler } = this.#options;
     this.#isClosed = true;
     await this.#fetcher.close();
+    await this.#goingLocal;
     await this.#flusher.abandon();
     await mounts.remove();
     scheduler.remove(files.record.number);
@@ -165,9 +168,9 @@ export class Layer {
   /** Gives a complete layer its local mount, after all its units were checked, without anybody waiting for it. */
   #goLocal(): void {
     const { mounts, verifying, files } = this.#options;
-    if (!mounts.canBeLocal || this.#isGoingLocal || this.#isClosed || !this.#ledger.isComplete) return;
-    this.#isGoingLocal = true;
-    verifying(async () => {
+    if (!mounts.canBeLocal || this.#goingLocal !== undefined || this.#isClosed || !this.#ledger.isComplete)
+      return;
+    this.#goingLocal = verifying(async () => {
       await this.#check();
       if (this.#isClosed || !this.#isChecked) return;
       await this.#flusher.flush();
@@ -180,7 +183,7 @@ export class Layer {
         });
       })
       .finally(() => {
-        this.#isGoingLocal = false;
+        this.#goingLocal = undefined;
       });
   }
 

@@ -60,6 +60,8 @@ export const FLUSH_CLOSE_MS = 10_000;
 /** Longest time that a TOC's compilation may take, and the heap it may use; beyond it the layer is not lazy. */
 export const COMPILE_TIMEOUT_MS = 60_000;
 export const COMPILE_HEAP_MIB = 1_024;
+/** Compiling threads that had no work for so long are ended, but for one. */
+export const COMPILER_IDLE_MS = 30_000;
 /** TOCs that are compiled at once; others wait. */
 export const COMPILES_MAX = 2;
 

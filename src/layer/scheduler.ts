@@ -15,7 +15,7 @@ import type { Transfer } from "./transfer.js";
 
 export interface SchedulerOptions {
   readonly clock: Clock;
-  readonly hasBackgroundFill: boolean;
+  readonly backgroundFill: boolean;
 }
 
 export interface SchedulerFigures {
@@ -187,8 +187,8 @@ export class Scheduler {
   }
 
   #startBackground(): void {
-    const { clock, hasBackgroundFill } = this.#options;
-    if (!hasBackgroundFill || this.#unfilled.size === 0) return;
+    const { clock, backgroundFill } = this.#options;
+    if (!backgroundFill || this.#unfilled.size === 0) return;
     if (this.#count("background") >= BACKGROUND_REQUESTS_MAX) return;
     // The end of what runs now wakes the scheduler again.
     if (this.#running.size > 0) return;

@@ -1,5 +1,5 @@
 import t from "tap";
-import { CORRUPT_ATTEMPTS_MAX, KIB, MIB } from "../../src/layer/limits.js";
+import { CORRUPT_ATTEMPTS_MAX, DEMAND_REQUESTS_PER_LAYER_MAX, KIB, MIB } from "../../src/layer/limits.js";
 import { settle } from "../../testing/layer/fake-clock.js";
 import { schedulerRig } from "../../testing/layer/scheduler-rig.js";
 
@@ -205,7 +205,7 @@ t.test("a read cuts a prefetch short that would bring its unit late", async (t) 
 });
 
 t.test("the background fills a layer after quiet and yields to reads", async (t) => {
-  const rig = schedulerRig({ units: 256, unitBytes: 16 * KIB, hasBackgroundFill: true });
+  const rig = schedulerRig({ units: 256, unitBytes: 16 * KIB, backgroundFill: true });
   await rig.clock.advance(900);
   t.equal(rig.source.requests.length, 0, "not before it was quiet");
   rig.source.hold();
@@ -240,6 +240,25 @@ t.test("onDamaged() makes a unit missing, and a read fetches it again", async (t
   rig.miss(4n, 0, 7);
   await settle();
   t.equal(rig.fetcher.waitingReads, 0, "a miss that is out of date is forgotten");
+});
+
+t.test("onMiss() bounds its requests, and reads that wait go before readahead", async (t) => {
+  const rig = schedulerRig({ units: 4096, unitBytes: 16 * KIB, readaheadMaxBytes: MIB });
+  rig.source.hold();
+  for (let read = 0; read < 20; read += 1) rig.miss(BigInt(read), read * 200);
+  await settle();
+  t.equal(rig.scheduler.figures.demandRequests, DEMAND_REQUESTS_PER_LAYER_MAX);
+  t.equal(rig.scheduler.figures.waitingReads, 20);
+  rig.source.release(DEMAND_REQUESTS_PER_LAYER_MAX);
+  await settle();
+  t.equal(rig.fetcher.waitingReads, 20 - DEMAND_REQUESTS_PER_LAYER_MAX);
+  rig.miss(100n, 4000);
+  await settle();
+  t.ok(rig.source.requests.length > DEMAND_REQUESTS_PER_LAYER_MAX, "requests that only read ahead made way");
+  rig.source.release();
+  await settle();
+  t.equal(rig.fetcher.waitingReads, 0);
+  t.equal(rig.scheduler.figures.bytesInFlight, 0);
 });
 
 t.test("close() fails the reads that wait and ends all requests", async (t) => {

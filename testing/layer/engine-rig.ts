@@ -50,7 +50,7 @@ export class EngineRig implements AsyncDisposable {
       state: this.state,
       demandDeadlineMs: 60_000,
       readaheadMaxBytes: 0,
-      hasBackgroundFill: false,
+      backgroundFill: false,
       mount: "auto",
       fuseThreads: 2,
       workerThreads: 2,

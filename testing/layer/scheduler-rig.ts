@@ -23,7 +23,7 @@ export function schedulerRig(options: {
   readonly units: number;
   readonly unitBytes: number;
   readonly readaheadMaxBytes?: number;
-  readonly hasBackgroundFill?: boolean;
+  readonly backgroundFill?: boolean;
   readonly demandDeadlineMs?: number;
 }): SchedulerRig {
   const { blob, units } = rawUnits(options.units, options.unitBytes);
@@ -31,7 +31,7 @@ export function schedulerRig(options: {
   const source = new MemorySource(blob);
   const plane = new FakePlane(units);
   const ledger = new UnitLedger(units, new BitSet(units.count));
-  const scheduler = new Scheduler({ clock, hasBackgroundFill: options.hasBackgroundFill ?? false });
+  const scheduler = new Scheduler({ clock, backgroundFill: options.backgroundFill ?? false });
   const fetcher = new LayerFetcher({
     number: 1,
     digest: source.digest,

@@ -1,0 +1,34 @@
+import t from "tap";
+import { openToc } from "../../src/estargz/index.js";
+import { Compilers } from "../../src/layer/compile-layer.js";
+import { buildEstargz, sampleFiles } from "../../testing/layer/build-estargz.js";
+
+t.test("compile() gives a layer's files, and an error that concerns only one layer", async (t) => {
+  const compilers = new Compilers();
+  t.teardown(() => compilers.close());
+  const layer = await buildEstargz(sampleFiles("compile", [100_000, 5]), { prefetched: 1 });
+  const { toc, payloadEnd } = await openToc({
+    blobSize: layer.blob.length,
+    tocDigest: layer.tocDigest,
+    read: async ({ offset, length }) => layer.blob.subarray(offset, offset + length),
+  });
+  const facts = { blobSize: layer.blob.length, payloadEnd, subject: "layer" };
+  const compiled = await compilers.compile({ toc, ...facts });
+  t.equal(compiled.units.count, 3);
+  t.equal(compiled.units.blobSize, layer.blob.length);
+  t.same(compiled.prefetch, { kind: "range", end: layer.landmark });
+  t.same(compiled.rootOwner, { uid: 0, gid: 0 });
+  t.ok(toc.length > 0, "the caller keeps its copy");
+
+  const wrong = Buffer.from('{"version":1,"entries":[{"name":"a","type":"reg","size":"x"}]}');
+  await t.rejects(compilers.compile({ toc: wrong, ...facts }), {
+    code: "INVALID_ARGUMENT",
+    subject: "layer",
+  });
+  const left = new AbortController();
+  const leaving = compilers.compile({ toc, ...facts, signal: left.signal });
+  left.abort(new Error("left"));
+  await t.rejects(leaving, /left/);
+  const again = await Promise.all([1, 2, 3].map(() => compilers.compile({ toc, ...facts })));
+  for (const { meta } of again) t.same(meta, compiled.meta, "the same TOC gives the same bytes");
+});
