@@ -1,12 +1,15 @@
 import { type Client, Code, ConnectError, createClient } from "@connectrpc/connect";
 import { Node } from "../../gen/lazuli/v1/node_pb.js";
 import { grpcOverSocket, loadConfig } from "../daemon/index.js";
-import { type ErrorCode, errorCodes, LazuliError, unavailable } from "../errors/index.js";
+import { type ErrorCode, errorCodes, LazuliError, permissionDenied, unavailable } from "../errors/index.js";
 import type { CommandInput } from "./command.js";
 import { configOptions } from "./config-command.js";
 
 /** Longest wait for an answer of the daemon on this machine. */
 const CALL_TIMEOUT_MS = 15_000;
+
+/** Errors below an error that are looked at. */
+const CAUSES_MAX = 8;
 
 /** Options of every command that asks the daemon. */
 export const nodeOptions = { config: configOptions.config!, address: configOptions.address! } as const;
@@ -30,8 +33,20 @@ export async function askNode<T>(
   }
 }
 
+/** What connect(2) says when nobody listens on a Unix socket. */
+const absentCodes = ["ENOENT", "ECONNREFUSED", "ENOTSOCK", "ENOTDIR"];
+
 function translated(error: ConnectError, address: string): LazuliError {
-  if (error.code === Code.Unavailable) {
+  const system = systemCodeOf(error);
+  if (system === "EACCES" || system === "EPERM") {
+    return permissionDenied(`Cannot reach the daemon at ${address}: permission denied`, {
+      subject: address,
+      reason: "daemon-forbidden",
+      hint: "Run the command as root",
+      cause: error,
+    });
+  }
+  if (error.code === Code.Unavailable || absentCodes.includes(system)) {
     return unavailable(`Cannot reach the daemon at ${address}: ${error.rawMessage}`, {
       subject: address,
       reason: "daemon-unreachable",
@@ -43,4 +58,15 @@ function translated(error: ConnectError, address: string): LazuliError {
   return new LazuliError((named?.[0] as ErrorCode | undefined) ?? "UNKNOWN", error.rawMessage, {
     cause: error,
   });
+}
+
+/** The code of the failed system call below an error; "" where there is none. */
+function systemCodeOf(error: Error): string {
+  let cause: unknown = error;
+  for (let depth = 0; cause instanceof Error && depth < CAUSES_MAX; depth += 1) {
+    const { code } = cause as NodeJS.ErrnoException;
+    if (typeof code === "string") return code;
+    cause = cause.cause;
+  }
+  return "";
 }

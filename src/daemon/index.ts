@@ -9,3 +9,4 @@ export { type Config, type ConfigKey, configKeys } from "./config-keys.js";
 export { configPage, defaultConfigText, dumpConfig } from "./config-text.js";
 export { type GrpcConnection, grpcOverSocket } from "./grpc-over-socket.js";
 export { nearestWord } from "./nearest.js";
+export { type RunSnapshotterOptions, runSnapshotter } from "./run-snapshotter.js";

@@ -1,5 +1,6 @@
 import { readdirSync } from "node:fs";
 import { monitorEventLoopDelay } from "node:perf_hooks";
+import type { NativePlane } from "../fuse/index.js";
 import {
   completeChannel,
   corruptChannel,
@@ -12,19 +13,40 @@ import {
 } from "../layer/index.js";
 import { logChannel } from "../observe/index.js";
 import { distrustChannel, requestChannel, retryChannel } from "../registry/index.js";
+import { fallbackChannel, preparedChannel } from "../snapshotters/index.js";
 import type { Metrics } from "./metrics.js";
 
 /** Seconds; a miss is a round trip and its bytes, a deadline is a minute. */
 const WAIT_BUCKETS = [0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60];
 
+/** Node measures from wake-up to wake-up of a timer of this period, which is part of what it reports. */
+const DELAY_RESOLUTION_MS = 100;
+
 /** Feeds the metrics from the channels of the rooms until it is disposed. */
 export function feedMetrics(metrics: Metrics): Disposable {
-  const subscriptions = [...registryMetrics(metrics), ...layerMetrics(metrics), ...logMetrics(metrics)];
+  const subscriptions = [
+    ...prepareMetrics(metrics),
+    ...registryMetrics(metrics),
+    ...layerMetrics(metrics),
+    ...logMetrics(metrics),
+  ];
   return {
     [Symbol.dispose]: () => {
       for (const subscription of subscriptions) subscription[Symbol.dispose]();
     },
   };
+}
+
+function prepareMetrics(metrics: Metrics): Disposable[] {
+  const prepares = metrics.counter({
+    name: "lazuli_remote_prepares_total",
+    help: "Layers that containerd asked for before pulling them: lazy, or left to it with a reason.",
+    labels: ["outcome", "reason"],
+  });
+  return [
+    preparedChannel.subscribe(() => prepares.add(["lazy", ""])),
+    fallbackChannel.subscribe(({ reason }) => prepares.add(["fallback", reason])),
+  ];
 }
 
 function registryMetrics(metrics: Metrics): Disposable[] {
@@ -155,10 +177,40 @@ export function watchLayers(metrics: Metrics, engine: Pick<LayerEngine, "list">)
   });
 }
 
+/** Figures of the native data plane, read for each page. */
+export function watchPlane(metrics: Metrics, plane: Pick<NativePlane, "stats">): void {
+  const kinds = ["lookups", "getattrs", "opens", "reads", "readdirs", "xattrs", "others"] as const;
+  metrics.watch({
+    name: "lazuli_fuse_messages_total",
+    help: "Messages of the kernel that were answered, by kind.",
+    type: "counter",
+    labels: ["kind"],
+    read: () => {
+      const stats = plane.stats();
+      return kinds.map((kind) => ({ labels: [kind], value: stats[kind] }));
+    },
+  });
+  const figures = [
+    ["bytesServed", "lazuli_fuse_bytes_served_total", "counter", "Bytes of files that went to the kernel."],
+    ["misses", "lazuli_fuse_misses_total", "counter", "Reads that needed a missing unit."],
+    ["unitsStored", "lazuli_units_stored_total", "counter", "Units that were decoded, verified and kept."],
+    [
+      "unitsDamaged",
+      "lazuli_units_damaged_total",
+      "counter",
+      "Kept units that did not verify when read again.",
+    ],
+    ["waitingReads", "lazuli_fuse_waiting_reads", "gauge", "Reads that wait for missing units now."],
+  ] as const;
+  for (const [figure, name, type, help] of figures) {
+    metrics.watch({ name, help, type, read: () => [{ value: plane.stats()[figure] }] });
+  }
+}
+
 /** Figures of the process, under the names that dashboards know. */
 export function watchProcess(metrics: Metrics, version: string): Disposable {
   const startSeconds = Date.now() / 1000 - process.uptime();
-  const delays = monitorEventLoopDelay();
+  const delays = monitorEventLoopDelay({ resolution: DELAY_RESOLUTION_MS });
   delays.enable();
   const gauge = (name: string, help: string, read: () => number): void =>
     metrics.watch({ name, help, type: "gauge", read: () => [{ value: read() }] });

@@ -28,6 +28,8 @@ export interface Histogram {
 
 interface Metric {
   readonly facts: Facts;
+  /** Sum over all series; undefined for what has no sum. */
+  readonly total: (() => number) | undefined;
   readonly type: "counter" | "gauge" | "histogram";
   lines(): Iterable<string>;
 }
@@ -41,6 +43,7 @@ export class Metrics {
     this.#register({
       facts,
       type: "counter",
+      total: () => [...series].reduce((sum, [, entry]) => sum + entry.value, 0),
       *lines() {
         for (const [labels, entry] of series) yield line(facts.name, facts.labels, labels, entry.value);
       },
@@ -58,6 +61,7 @@ export class Metrics {
     this.#register({
       facts,
       type: "histogram",
+      total: undefined,
       *lines() {
         const names = [...(facts.labels ?? []), "le"];
         for (const [labels, entry] of series) {
@@ -85,6 +89,7 @@ export class Metrics {
     this.#register({
       facts,
       type: facts.type,
+      total: undefined,
       *lines() {
         let count = 0;
         for (const sample of facts.read()) {
@@ -102,6 +107,14 @@ export class Metrics {
       lines.push(`# HELP ${facts.name} ${facts.help}`, `# TYPE ${facts.name} ${type}`, ...samples());
     }
     return `${lines.join("\n")}\n`;
+  }
+
+  /** The sum of each counter over its labels, by name. */
+  totals(): Readonly<Record<string, number>> {
+    const totals: Record<string, number> = {};
+    for (const { facts, total } of this.#metrics.values())
+      if (total !== undefined) totals[facts.name] = total();
+    return totals;
   }
 
   /** Names and meanings, for the docs. */

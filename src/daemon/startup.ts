@@ -3,7 +3,7 @@ import { log } from "../observe/index.js";
 
 interface Started {
   readonly name: string;
-  readonly stop: () => Promise<void> | void;
+  readonly stop: () => PromiseLike<void> | void;
 }
 
 /** The parts of the daemon in the order of their start; they stop in reverse. */
@@ -14,7 +14,7 @@ export class Startup {
   async part<T>(
     name: string,
     start: () => Promise<T> | T,
-    stop: (value: T) => Promise<void> | void = () => undefined,
+    stop: (value: T) => PromiseLike<void> | void = () => undefined,
   ): Promise<T> {
     const before = performance.now();
     try {

@@ -4,6 +4,7 @@
  *     const metadata = await openMetadata({ directory: "/var/lib/lazuli/metadata" });
  *     const snapshots = new SnapshotTable({ metadata, now: () => binding.realtimeNanoseconds() });
  */
+export { lockFolder } from "./folder-lock.js";
 export { Metadata, type MetadataOptions, openMetadata } from "./metadata.js";
 export type { JsonValue } from "./record.js";
 export { TARGET_LABEL } from "./snapshot-changes.js";

@@ -84,7 +84,7 @@ function resolution(
       kind: "unknown",
       reason: "no-source",
       message: "The client gave no image labels, and the host's content store does not know the layer",
-      hint: "Let the client pass image labels, or set host_content.address to containerd's socket",
+      hint: "Let the client pass image labels, or set [containerd] address to its socket",
       known,
     };
   }
