@@ -17,7 +17,7 @@ export function fieldsOf(row: SnapshotRow): FieldReader {
       case "name":
         return row.name;
       case "parent":
-        return row.parent === "" ? undefined : row.parent;
+        return row.parent;
       case "labels":
         return Object.hasOwn(row.labels, rest.join(".")) ? row.labels[rest.join(".")] : undefined;
       default:
