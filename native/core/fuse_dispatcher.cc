@@ -175,7 +175,7 @@ void FuseDispatcher::read(const Request& request) const {
     return request.fail(error);
   }
   if (segments.empty()) return request.fail(0);
-  reads_.serve(request.session, request.header.unique, layer, segments);
+  reads_.serve({request.session, request.header.unique, static_cast<pid_t>(request.header.pid)}, layer, segments);
 }
 
 void FuseDispatcher::list(const Request& request, bool withEntries) const {
@@ -227,7 +227,7 @@ void FuseDispatcher::interrupt(const Request& request) const {
   if (!request.load(in)) return request.fail(EINVAL);
   // A read that is not known may be in the hands of another thread, on its way to wait: the kernel asks again, and stops
   // when the read has its answer.
-  if (!reads_.interrupt(*request.session, in.unique)) request.fail(EAGAIN);
+  if (!reads_.interrupt(request.session, in.unique)) request.fail(EAGAIN);
 }
 
 }  // namespace lazuli

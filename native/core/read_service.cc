@@ -27,20 +27,24 @@ ReadService::ReadService(const Parts& parts)
     : workers_(parts.workers),
       events_(parts.events),
       stats_(parts.stats),
-      waiting_(parts.waitingReadsMax, parts.events, parts.stats) {}
+      waiting_(parts.waitingReadsMax, parts.events, parts.stats),
+      interrupts_({
+          [this](const InterruptWatch::Watched& read) { return waiting_.threadOf(*read.session, read.unique) >= 0; },
+          [this](const InterruptWatch::Watched& read) { giveUp(read); },
+      }) {}
 
-void ReadService::serve(const std::shared_ptr<FuseSession>& session, uint64_t unique,
-                        const std::shared_ptr<Layer>& layer, std::span<const Segment> segments) {
+void ReadService::serve(const Origin& origin, const std::shared_ptr<Layer>& layer, std::span<const Segment> segments) {
   Need need;
-  if (attempt(*session, unique, *layer, segments, need)) return;
+  if (attempt(*origin.session, origin.unique, *layer, segments, need)) return;
   const auto read = std::make_shared<WaitingRead>();
-  read->session = session;
-  read->unique = unique;
+  read->session = origin.session;
+  read->unique = origin.unique;
+  read->thread = origin.thread;
   read->layer = layer;
   read->segments.assign(segments.begin(), segments.end());
   if (!waiting_.add(read)) {
     Stats::add(stats_.failedReads);
-    session->replyError(unique, EIO);
+    origin.session->replyError(origin.unique, EIO);
     return;
   }
   resumeOrFail(read);
@@ -139,14 +143,16 @@ bool ReadService::assemble(Layer& layer, std::span<const Segment> segments, std:
   return true;
 }
 
-bool ReadService::interrupt(const FuseSession& session, uint64_t unique) {
-  switch (waiting_.interrupt(session, unique)) {
-    case WaitingReads::Interrupted::unknown: return false;
-    case WaitingReads::Interrupted::noted: return true;
-    case WaitingReads::Interrupted::taken: break;
-  }
-  session.replyError(unique, EINTR);
+bool ReadService::interrupt(const std::shared_ptr<FuseSession>& session, uint64_t unique) {
+  const pid_t thread = waiting_.threadOf(*session, unique);
+  if (thread < 0) return false;
+  interrupts_.add({session, unique, thread});
   return true;
+}
+
+void ReadService::giveUp(const InterruptWatch::Watched& read) {
+  if (waiting_.interrupt(*read.session, read.unique) != WaitingReads::Interrupted::taken) return;
+  read.session->replyError(read.unique, EINTR);
 }
 
 void ReadService::unitsArrived(const Layer& layer, uint64_t firstUnit, uint64_t lastUnit) {

@@ -6,6 +6,7 @@
 
 #include "events.h"
 #include "fuse_session.h"
+#include "interrupt_watch.h"
 #include "layer.h"
 #include "stats.h"
 #include "waiting_reads.h"
@@ -28,11 +29,20 @@ class ReadService {
 
   explicit ReadService(const Parts& parts);
 
+  /** A READ request: who asks, and from which thread (0: unknown). */
+  struct Origin {
+    const std::shared_ptr<FuseSession>& session;
+    uint64_t unique;
+    pid_t thread;
+  };
+
   /** Answers the request, now or later. */
-  void serve(const std::shared_ptr<FuseSession>& session, uint64_t unique, const std::shared_ptr<Layer>& layer,
-             std::span<const Segment> segments);
-  /** False when the read is not waiting: it may be about to. */
-  bool interrupt(const FuseSession& session, uint64_t unique);
+  void serve(const Origin& origin, const std::shared_ptr<Layer>& layer, std::span<const Segment> segments);
+  /**
+   * The reading thread has a signal. The read goes on waiting unless that ends the thread: then it gets EINTR. False when
+   * the read is not waiting: it may be about to.
+   */
+  bool interrupt(const std::shared_ptr<FuseSession>& session, uint64_t unique);
   /** Tries the reads again that waited for these units. */
   void unitsArrived(const Layer& layer, uint64_t firstUnit, uint64_t lastUnit);
   void unitDamaged(const Layer& layer, uint64_t unit);
@@ -48,6 +58,7 @@ class ReadService {
   void resume(const WaitingReadPointer& read);
   void resumeOrFail(const WaitingReadPointer& read);
   void verifyThenResume(const WaitingReadPointer& read);
+  void giveUp(const InterruptWatch::Watched& read);
   void answerError(const WaitingReadPointer& read, int error);
   void answerTaken(std::span<const WaitingReadPointer> reads, int error);
 
@@ -55,6 +66,7 @@ class ReadService {
   Events& events_;
   Stats& stats_;
   WaitingReads waiting_;
+  InterruptWatch interrupts_;
 };
 
 }  // namespace lazuli

@@ -101,6 +101,12 @@ size_t WaitingReads::count() const {
   return byRequest_.size();
 }
 
+pid_t WaitingReads::threadOf(const FuseSession& session, uint64_t unique) const {
+  const std::lock_guard lock(mutex_);
+  const auto found = byRequest_.find({session.id(), unique});
+  return found == byRequest_.end() ? -1 : found->second->thread;
+}
+
 void WaitingReads::unpark(const WaitingReadPointer& read) {
   const auto found = byLayer_.find(read->layer->number());
   auto [at, end] = found->second.equal_range(read->parkedAt);

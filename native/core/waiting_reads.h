@@ -1,5 +1,7 @@
 #pragma once
 
+#include <sys/types.h>
+
 #include <atomic>
 #include <cstdint>
 #include <map>
@@ -20,6 +22,8 @@ namespace lazuli {
 struct WaitingRead {
   std::shared_ptr<FuseSession> session;
   uint64_t unique;
+  /** The thread that reads; 0 where the kernel does not say. */
+  pid_t thread;
   std::shared_ptr<Layer> layer;
   std::vector<Segment> segments;
 
@@ -63,6 +67,8 @@ class WaitingReads {
   std::vector<WaitingReadPointer> takeAllOfSession(const FuseSession& session);
   std::vector<WaitingReadPointer> takeAll();
   size_t count() const;
+  /** The thread of a waiting read; -1 when no such read waits. */
+  pid_t threadOf(const FuseSession& session, uint64_t unique) const;
 
  private:
   using RequestKey = std::pair<uint32_t, uint64_t>;
