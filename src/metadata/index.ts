@@ -5,7 +5,7 @@
  *     const snapshots = new SnapshotTable({ metadata, now: () => binding.realtimeNanoseconds() });
  */
 export { lockFolder } from "./folder-lock.js";
-export { Metadata, type MetadataOptions, openMetadata } from "./metadata.js";
+export { Metadata, type MetadataOptions, openMetadata, type WriteOptions } from "./metadata.js";
 export type { JsonValue } from "./record.js";
 export { TARGET_LABEL } from "./snapshot-changes.js";
 export type {

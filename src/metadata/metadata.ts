@@ -1,13 +1,8 @@
-import { chmod, mkdir } from "node:fs/promises";
+import { chmod, mkdir, statfs } from "node:fs/promises";
 import { join } from "node:path";
 import { type Database, open, type RootDatabase } from "lmdb";
-import {
-  dataLoss,
-  failedPrecondition,
-  LazuliError,
-  resourceExhausted,
-  unavailable,
-} from "../errors/index.js";
+import { failedPrecondition, LazuliError, resourceExhausted, unavailable } from "../errors/index.js";
+import { checkMetadataFile, damaged } from "./file-check.js";
 import { lockFolder } from "./folder-lock.js";
 import { decodeRecord, encodeRecord } from "./record.js";
 import { counters, type Table, type TableKey } from "./table.js";
@@ -16,6 +11,13 @@ import { type Change, Transaction } from "./transaction.js";
 export interface MetadataOptions {
   /** Made with mode 0700 if missing; a local file system (LMDB maps the file). */
   readonly directory: string;
+  /** Free bytes on the disk below which nothing new is written; an eighth of it stays for removals. */
+  readonly reserveBytes?: number;
+}
+
+export interface WriteOptions {
+  /** The action makes room: it may use the reserve. */
+  readonly isRemoval?: boolean;
 }
 
 const SCHEMA_VERSION = 1;
@@ -23,11 +25,14 @@ const TABLES_MAX = 16;
 /** Actions that wait for the commit before them; one beyond it fails with RESOURCE_EXHAUSTED. */
 const WRITES_WAITING_MAX = 10_000;
 const ENOSPC = 28;
+/** LMDB is kept from a full disk: after failed commits its addon can corrupt the heap (seen with lmdb 3.5.6). */
+const RESERVE_BYTES = 8 * 1024 * 1024;
 
 type Store = Database<Buffer, string | (string | number)[]>;
 
 interface Waiting {
   readonly action: (transaction: Transaction) => unknown;
+  readonly isRemoval: boolean;
   readonly resolve: (value: unknown) => void;
   readonly reject: (reason: unknown) => void;
 }
@@ -39,14 +44,23 @@ interface Waiting {
 export class Metadata {
   readonly #root: RootDatabase;
   readonly #lock: AsyncDisposable;
+  readonly #freeBytes: () => Promise<number>;
+  readonly #reserveBytes: number;
   readonly #stores = new Map<string, Store>();
   readonly #waiting: Waiting[] = [];
   #commits: Promise<void> | undefined;
   #open = true;
 
-  constructor(root: RootDatabase, lock: AsyncDisposable) {
-    this.#root = root;
-    this.#lock = lock;
+  constructor(parts: {
+    root: RootDatabase;
+    lock: AsyncDisposable;
+    freeBytes: () => Promise<number>;
+    reserveBytes: number;
+  }) {
+    this.#root = parts.root;
+    this.#lock = parts.lock;
+    this.#freeBytes = parts.freeBytes;
+    this.#reserveBytes = parts.reserveBytes;
   }
 
   get<Value>(table: Table<Value>, key: TableKey): Value | undefined {
@@ -68,7 +82,10 @@ export class Metadata {
    * not wait for anything. What it throws is thrown here, and then nothing of it is kept.
    * @throws RESOURCE_EXHAUSTED when the disk is full: nothing of the action is kept
    */
-  async write<Result>(action: (transaction: Transaction) => Result): Promise<Result> {
+  async write<Result>(
+    action: (transaction: Transaction) => Result,
+    options: WriteOptions = {},
+  ): Promise<Result> {
     if (!this.#open) throw unavailable("Cannot write metadata: it is closed", { reason: "metadata-closed" });
     if (this.#waiting.length >= WRITES_WAITING_MAX) {
       throw resourceExhausted(`Cannot write metadata: at most ${WRITES_WAITING_MAX} writes may wait`, {
@@ -76,7 +93,8 @@ export class Metadata {
       });
     }
     return await new Promise<Result>((resolve, reject) => {
-      this.#waiting.push({ action, resolve: (value) => resolve(value as Result), reject });
+      const isRemoval = options.isRemoval === true;
+      this.#waiting.push({ action, isRemoval, resolve: (value) => resolve(value as Result), reject });
       this.#commits ??= this.#commitAll();
     });
   }
@@ -93,7 +111,14 @@ export class Metadata {
   async #commitAll(): Promise<void> {
     // Lets everything that comes in this turn of the loop share the first commit.
     await Promise.resolve();
-    while (this.#waiting.length > 0) await this.#commitGroup(this.#waiting.splice(0));
+    while (this.#waiting.length > 0) {
+      const group = this.#waiting.splice(0);
+      try {
+        await this.#commitGroup(group);
+      } catch (thrown) {
+        for (const { reject } of group) reject(thrown);
+      }
+    }
     this.#commits = undefined;
   }
 
@@ -101,10 +126,13 @@ export class Metadata {
     const all = new Transaction({ read: (table, key) => this.#read(table, key) }, { encode, decode });
     const done: (() => void)[] = [];
     const failed: ((reason: unknown) => void)[] = [];
-    for (const { action, resolve, reject } of group) {
+    const free = await this.#freeBytes();
+    for (const { action, isRemoval, resolve, reject } of group) {
       const own = new Transaction(all, { encode, decode });
       try {
         const result = action(own);
+        const needed = isRemoval ? this.#reserveBytes / 8 : this.#reserveBytes;
+        if (free < needed && !own.isEmpty) throw diskFull();
         all.absorb(own);
         done.push(() => resolve(result));
         failed.push(reject);
@@ -153,14 +181,18 @@ export class Metadata {
   }
 }
 
-/** @throws FAILED_PRECONDITION: another process has it, or it is of a newer lazuli; DATA_LOSS when LMDB refuses it */
+/** @throws FAILED_PRECONDITION: another process has it, or it is of a newer lazuli; DATA_LOSS when it is damaged */
 export async function openMetadata(options: MetadataOptions): Promise<Metadata> {
-  const { directory } = options;
+  const { directory, reserveBytes = RESERVE_BYTES } = options;
   await mkdir(directory, { recursive: true, mode: 0o700 });
   await chmod(directory, 0o700);
   const lock = await lockFolder(directory);
+  const freeBytes = async (): Promise<number> => {
+    const { bavail, bsize } = await statfs(directory);
+    return bavail * bsize;
+  };
   try {
-    const metadata = new Metadata(await openRoot(directory), lock);
+    const metadata = new Metadata({ root: await openRoot(directory), lock, freeBytes, reserveBytes });
     await checkSchema(metadata, directory);
     return metadata;
   } catch (thrown) {
@@ -171,6 +203,7 @@ export async function openMetadata(options: MetadataOptions): Promise<Metadata> 
 
 async function openRoot(directory: string): Promise<RootDatabase> {
   const path = join(directory, "metadata.lmdb");
+  await checkMetadataFile(path);
   try {
     const root = open({
       path,
@@ -179,16 +212,13 @@ async function openRoot(directory: string): Promise<RootDatabase> {
       maxDbs: TABLES_MAX,
       // A commit is visible only when it is synced; with overlapping syncs `flushed` can take half a second.
       overlappingSync: false,
+      // Batching by turns makes a promise beside ours that rejects on a full disk without anybody to handle it.
+      eventTurnBatching: false,
     });
-    for (const name of [path, `${path}-lock`]) await chmod(name, 0o600);
+    await chmod(`${path}-lock`, 0o600);
     return root;
   } catch (cause) {
-    throw dataLoss(`Cannot open the metadata ${path}: ${LazuliError.from(cause).message}`, {
-      subject: path,
-      reason: "metadata-damaged",
-      hint: "Move the metadata folder away and pull the images again",
-      cause,
-    });
+    throw damaged(path, LazuliError.from(cause).message, cause);
   }
 }
 
@@ -217,15 +247,17 @@ async function writeFailure(thrown: unknown): Promise<LazuliError> {
     () => thrown,
     (reason: unknown) => reason,
   );
-  if ((cause as { code?: unknown }).code === ENOSPC) {
-    return resourceExhausted("Cannot write metadata: the disk is full", {
-      reason: "metadata-disk-full",
-      hint: "Free space on the file system of lazuli's root",
-      cause,
-    });
-  }
+  if ((cause as { code?: unknown }).code === ENOSPC) return diskFull(cause);
   return unavailable(`Cannot write metadata: ${LazuliError.from(cause).message}`, {
     reason: "metadata-write-failed",
+    cause,
+  });
+}
+
+function diskFull(cause?: unknown): LazuliError {
+  return resourceExhausted("Cannot write metadata: the disk is full", {
+    reason: "metadata-disk-full",
+    hint: "Free space on the file system of lazuli's root",
     cause,
   });
 }

@@ -216,11 +216,14 @@ export class SnapshotTable {
   /** @throws NOT_FOUND; FAILED_PRECONDITION when it has children */
   async remove(name: string): Promise<SnapshotRow> {
     try {
-      return await this.#metadata.write((transaction) => {
-        const row = requireRow(transaction, name);
-        deleteRow(transaction, row);
-        return row;
-      });
+      return await this.#metadata.write(
+        (transaction) => {
+          const row = requireRow(transaction, name);
+          deleteRow(transaction, row);
+          return row;
+        },
+        { isRemoval: true },
+      );
     } catch (thrown) {
       const { code, message, reason, hint } = LazuliError.from(thrown);
       throw new LazuliError(code, `failed to remove snapshot ${name}: ${message}`, {

@@ -49,6 +49,10 @@ export class Transaction implements Reader {
     return change === undefined ? this.#base.read(table, key) : change.record;
   }
 
+  get isEmpty(): boolean {
+    return this.#changes.size === 0;
+  }
+
   changes(): Iterable<Change> {
     return this.#changes.values();
   }

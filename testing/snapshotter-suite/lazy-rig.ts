@@ -1,0 +1,73 @@
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { type Metadata, openMetadata } from "../../src/metadata/index.js";
+import {
+  createLazySnapshotter,
+  type LayerResolver,
+  type LazySnapshotter,
+  type LazySnapshotterOptions,
+  labelResolver,
+} from "../../src/snapshotters/index.js";
+import { command } from "../rig/command.js";
+import { FakeEngine } from "./fake-engine.js";
+
+const start = BigInt(Date.now()) * 1_000_000n - process.hrtime.bigint();
+
+/** The time in nanoseconds, as exact as this process can tell it. */
+export function nowNanoseconds(): bigint {
+  return start + process.hrtime.bigint();
+}
+
+export async function syncFileSystem(folder: string): Promise<void> {
+  await command("sync", ["--file-system", folder]);
+}
+
+/** A resolver for layers whose labels say everything; opening a blob fails. */
+export function labelsOnly(): LayerResolver {
+  return labelResolver({
+    openBlob: async () => await Promise.reject(new Error("this test has no registry")),
+    hostContent: undefined,
+  });
+}
+
+export interface LazyRig {
+  readonly folder: string;
+  readonly engine: FakeEngine;
+  readonly metadata: Metadata;
+  readonly snapshotter: LazySnapshotter;
+  dispose(): Promise<void>;
+}
+
+/** A lazy snapshotter on a folder of its own with a fake engine. */
+export async function lazyRig(
+  options: Partial<Pick<LazySnapshotterOptions, "resolver" | "resolveTimeoutMs" | "layerGraceMs">> & {
+    folder?: string;
+    engine?: FakeEngine;
+  } = {},
+): Promise<LazyRig> {
+  const folder = options.folder ?? (await mkdtemp(join(tmpdir(), "lazuli-snapshotter-")));
+  const engine = options.engine ?? new FakeEngine(join(folder, "layers"));
+  const metadata = await openMetadata({ directory: join(folder, "metadata") });
+  const { resolver = labelsOnly(), engine: _engine, folder: _folder, ...times } = options;
+  const snapshotter = await createLazySnapshotter({
+    root: folder,
+    metadata,
+    engine,
+    resolver,
+    now: nowNanoseconds,
+    syncFileSystem,
+    ...times,
+  });
+  return {
+    folder,
+    engine,
+    metadata,
+    snapshotter,
+    dispose: async () => {
+      await snapshotter.close();
+      await metadata.close();
+      await rm(folder, { recursive: true, force: true });
+    },
+  };
+}
