@@ -11,7 +11,8 @@ import {
   unavailable,
 } from "../errors/index.js";
 import { grpcOverSocket } from "./grpc-over-socket.js";
-import type { ContentReader, StoredManifest } from "./host-content.js";
+import type { ContentReader, NamedImage, StoredManifest } from "./host-content.js";
+import { splitSource } from "./image-sources.js";
 
 /** containerd marks a manifest's config by this label when it has read the manifest. */
 const CONFIG_LABEL = "containerd.io/gc.ref.content.config";
@@ -55,22 +56,22 @@ export function containerdContent(options: { readonly address: string }): Conten
         return verified(Buffer.concat(pieces), request.digest);
       }),
 
-    imageNames: async (request) =>
+    images: async (request) =>
       await translated(options.address, async () => {
-        const list = await images.list(
-          { filters: [`name~="^${escapeRegExp(request.repository)}[:@]"`] },
-          at(request),
-        );
-        const names: string[] = [];
+        const { host, repository, hasPort } = splitSource(request.source);
+        const pattern = `^${escapeRegExp(host)}${hasPort ? "" : "(:[0-9]+)?"}/${escapeRegExp(repository)}[:@]`;
+        const list = await images.list({ filters: [`name~="${pattern}"`] }, at(request));
+        const found: NamedImage[] = [];
         for (const { name, target } of list.images.slice(0, NAMES_MAX)) {
           if (target === undefined) continue;
-          if (target.digest === request.manifestDigest) names.push(name);
-          else {
+          let isSame = target.digest === request.manifestDigest;
+          if (!isSame) {
             const { info } = await content.info({ digest: target.digest }, at(request));
-            if (pointsAt(info?.labels ?? {}, request.manifestDigest)) names.push(name);
+            isSame = pointsAt(info?.labels ?? {}, request.manifestDigest);
           }
+          found.push({ name, isSame });
         }
-        return names;
+        return found;
       }),
 
     [Symbol.dispose]: () => connection[Symbol.dispose](),

@@ -6,13 +6,20 @@ import { log } from "../observe/index.js";
 import type { FoundLayer, HostContent, LayerQuery } from "../snapshotters/index.js";
 import { readImage } from "./image-blobs.js";
 import { ImageIndex, type IndexedImage } from "./image-index.js";
-import { sourcesOfLabels } from "./image-sources.js";
+import { isLoopback, sourcesOfLabels, splitSource } from "./image-sources.js";
+import { configuredPorts } from "./registry-ports.js";
 
 /** A manifest in a content store, with what containerd wrote beside it. */
 export interface StoredManifest {
   readonly digest: Digest;
   readonly createdAtNanoseconds: bigint;
   readonly labels: Readonly<Record<string, string>>;
+}
+
+export interface NamedImage {
+  readonly name: string;
+  /** It points at the manifest that was asked for, directly or over an index. */
+  readonly isSame: boolean;
 }
 
 export interface ContentRequest {
@@ -26,13 +33,15 @@ export interface ContentReader {
   manifests(request: ContentRequest & { readonly countMax: number }): Promise<readonly StoredManifest[]>;
   /** A whole blob, verified against its digest. @throws NOT_FOUND, DATA_LOSS, RESOURCE_EXHAUSTED */
   read(request: ContentRequest & { readonly digest: Digest; readonly sizeMax: number }): Promise<Buffer>;
-  /** Names of images in a repository (`host/repository`) that point at this manifest, directly or over an index. */
-  imageNames(
-    request: ContentRequest & { readonly repository: string; readonly manifestDigest: Digest },
-  ): Promise<readonly string[]>;
+  /** Images of a repository (`host[:port]/repository`; without a port: on any port of the host). */
+  images(
+    request: ContentRequest & { readonly source: string; readonly manifestDigest: Digest },
+  ): Promise<readonly NamedImage[]>;
 }
 
 export interface HostContentOptions {
+  /** Folders with `<host>[:port]/hosts.toml`, which may tell a registry's port. */
+  readonly hostsFolders: readonly string[];
   readonly reader: ContentReader;
   /** Longest time for one look, waiting for earlier ones included. */
   readonly timeoutMs: number;
@@ -83,19 +92,22 @@ export function hostContent(options: HostContentOptions): HostContent {
     }
   };
 
-  const named = async (query: LayerQuery, choice: Choice, signal: AbortSignal): Promise<FoundLayer> => {
-    const { namespace } = query;
+  const named = async (
+    query: LayerQuery,
+    choice: Choice,
+    signal: AbortSignal,
+  ): Promise<FoundLayer | undefined> => {
     const { image, repositories } = choice;
-    for (const repository of repositories) {
-      const names = await options.reader.imageNames({
-        namespace,
-        repository,
-        manifestDigest: image.manifestDigest,
-        signal,
-      });
-      if (names[0] !== undefined) return found(query, image, names[0]);
+    for (const source of repositories) {
+      const reference = await referenceOf(options, { namespace: query.namespace, image, source, signal });
+      if (reference !== undefined) return found(query, image, reference);
     }
-    return found(query, image, `${repositories[0]}@${image.manifestDigest}`);
+    log.info("The port of a layer's registry is not known", {
+      reason: "host-content-no-port",
+      chainId: query.chainId,
+      source: repositories[0],
+    });
+    return undefined;
   };
 
   return {
@@ -121,6 +133,33 @@ export function hostContent(options: HostContentOptions): HostContent {
       }
     },
   };
+}
+
+/**
+ * The name under which an image can be fetched. containerd notes the host without its port, so the port comes from an
+ * image of the same repository or from a hosts.toml; a registry on this machine without one is left alone.
+ */
+async function referenceOf(
+  options: HostContentOptions,
+  at: ContentRequest & { readonly image: IndexedImage; readonly source: string },
+): Promise<string | undefined> {
+  const { manifestDigest } = at.image;
+  const images = await options.reader.images({
+    namespace: at.namespace,
+    signal: at.signal,
+    source: at.source,
+    manifestDigest,
+  });
+  const same = images.find((image) => image.isSame);
+  if (same !== undefined) return same.name;
+  const { host, repository, hasPort } = splitSource(at.source);
+  const hosts = new Set(hasPort ? [host] : images.map((image) => splitSource(image.name).host));
+  if (hosts.size === 0) {
+    for (const configured of await configuredPorts(options.hostsFolders, host)) hosts.add(configured);
+  }
+  if (hosts.size === 0 && !isLoopback(host)) hosts.add(host);
+  const [only, ...others] = hosts;
+  return only === undefined || others.length > 0 ? undefined : `${only}/${repository}@${manifestDigest}`;
 }
 
 interface Choice {

@@ -120,7 +120,10 @@ async function openSnapshotter(parts: SnapshotterParts): Promise<LazySnapshotter
     engine,
     resolver: labelResolver({
       openBlob: (blob) => registry.openBlob(blob),
-      hostContent: reader === undefined ? undefined : hostContent({ reader, timeoutMs }),
+      hostContent:
+        reader === undefined
+          ? undefined
+          : hostContent({ reader, timeoutMs, hostsFolders: config.registry.configPaths }),
     }),
     now: () => binding.realtimeNanoseconds(),
     syncFileSystem: (folder) => syncFileSystem(binding, folder),

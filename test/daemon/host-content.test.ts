@@ -12,7 +12,8 @@ import { type Containerd, startContainerd } from "../../testing/rig/containerd.j
 import { writeOciArchive } from "../../testing/rig/oci-archive.js";
 
 const IMAGE = "registry.test:5000/library/two:1";
-const SOURCE_LABEL = "containerd.io/distribution.source.registry.test:5000";
+/** As containerd writes it at a pull: without the port. */
+const SOURCE_LABEL = "containerd.io/distribution.source.registry.test";
 
 interface Fixture {
   readonly containerd: Containerd;
@@ -53,7 +54,7 @@ async function startWithImage(cleanup: Cleanup): Promise<Fixture> {
 function content(t: Test, address: string): ReturnType<typeof hostContent> {
   const reader = containerdContent({ address });
   t.teardown(() => reader[Symbol.dispose]());
-  return hostContent({ reader, timeoutMs: 5000 });
+  return hostContent({ reader, timeoutMs: 5000, hostsFolders: [] });
 }
 
 t.test("findLayer() finds the repository of a layer in a real containerd", async (t) => {
@@ -88,7 +89,7 @@ t.test("findLayer() names the manifest where no image has the repository's name"
     namespace: "default",
     chainId: chainIds[0],
   });
-  t.equal(found?.reference, `registry.test:5000/mirror/two@${manifestDigest}`);
+  t.equal(found?.reference, `registry.test/mirror/two@${manifestDigest}`);
 });
 
 t.test("findLayer() says why there is no answer where containerd is absent or gone", async (t) => {

@@ -10,8 +10,15 @@ t.test("sourcesOfLabels() reads hosts and repositories", async (t) => {
       [`${label}docker.io`]: "library/python,me/python",
       [`${label}127.0.0.1:5000`]: "a/b__c.d-e",
       [`${label}[::1]:5000`]: "x",
+      [`${label}fd00::1`]: "y",
     }),
-    ["docker.io/library/python", "docker.io/me/python", "127.0.0.1:5000/a/b__c.d-e", "[::1]:5000/x"],
+    [
+      "docker.io/library/python",
+      "docker.io/me/python",
+      "127.0.0.1:5000/a/b__c.d-e",
+      "[::1]:5000/x",
+      "[fd00::1]/y",
+    ],
   );
 });
 
