@@ -14,6 +14,7 @@ import { Cleanup } from "../../testing/rig/cleanup.js";
 import { command } from "../../testing/rig/command.js";
 import { imageCache, registryWithImage } from "../../testing/rig/estargz-image.js";
 import { projectRoot, startLab } from "../../testing/rig/lab.js";
+import { mountImage } from "../../testing/rig/mounted-image.js";
 import { pythonImageArchive, pythonImageName } from "../../testing/rig/python-image.js";
 import { machineFacts, type Spread, spreadOf } from "../machine.js";
 
@@ -69,22 +70,19 @@ async function prepareSubjects(cleanup: Cleanup, work: string): Promise<Subject[
   for (const rung of ["erofs", "fuse-tree"]) {
     const lab = await startLab({ config: `[layer]\nmount = "${rung}"\nbackground_fill = false` });
     cleanup.add(async () => await lab[Symbol.asyncDispose]());
-    const mountImage = async (snapshotter: string): Promise<string> => {
-      const folder = await mkdtemp(join(work, "mount-"));
-      await lab.containerd.ctr(["images", "mount", "--snapshotter", snapshotter, image, folder]);
-      cleanup.add(async () => {
-        await command("umount", ["-l", folder]);
-      });
-      return folder;
+    const mounted = async (snapshotter: string): Promise<string> => {
+      const view = await mountImage({ containerd: lab.containerd, image, snapshotter, below: work });
+      cleanup.add(async () => await view[Symbol.asyncDispose]());
+      return view.folder;
     };
     if (rung === "erofs") {
       await lab.containerd.ctr(["images", "pull", "--plain-http", image]);
-      const local = await mountImage("overlayfs");
+      const local = await mounted("overlayfs");
       subjects.push({ name: "overlayfs, local", folder: local, messages: async () => 0 });
       subjects.push(await fuseNative(cleanup, work, local));
     }
     await lab.containerd.ctrRemote(["images", "rpull", "--plain-http", "--snapshotter", "lazuli", image]);
-    const folder = await mountImage("lazuli");
+    const folder = await mounted("lazuli");
     const { pid } = lab.snapshotter;
     console.error(`${rung}: resident memory after the pull ${await residentMiB(pid)} MiB`);
     await command("bash", ["-c", `find ${folder} -type f -print0 | xargs -0 cat > /dev/null`]);

@@ -1,5 +1,5 @@
 import { type ByteString, bytesOfText } from "../bytes/index.js";
-import type { DeviceNode, DirectoryNode, TreeNode, Xattr } from "./node.js";
+import type { DeviceNode, DirectoryNode, FileTime, TreeNode, Xattr } from "./node.js";
 import { walkTree } from "./walk-tree.js";
 
 /** What a layer had that its mounted form has in another way, or not at all. */
@@ -23,6 +23,9 @@ const META_MARKER = ".wh..wh.";
 const OPAQUE_MARKER = ".wh..wh..opq";
 const OPAQUE: Xattr = { name: bytesOfText("trusted.overlay.opaque"), value: Buffer.from("y", "latin1") };
 
+/** An unpacking containerd sets times before 1970 to this one, and a lazy tree is to be equal to the unpacked one. */
+const EPOCH: FileTime = { seconds: 0n, nanoseconds: 0 };
+
 const overlayFamilies = ["trusted.overlay.", "user.overlay."];
 const knownFamilies = ["user.", "trusted.", "security."];
 const knownNames = ["system.posix_acl_access", "system.posix_acl_default"];
@@ -43,6 +46,7 @@ export function toOverlayForm(root: DirectoryNode): OverlayFormReport {
   for (const { node } of walkTree(root)) {
     // A hard-linked inode comes again, and then has nothing left to drop.
     if (node.xattrs.length > 0) dropXattrs(node, counts);
+    if (node.mtime.seconds < 0n) node.mtime = EPOCH;
     if (node.kind === "directory") convertMarkers(node, counts);
   }
   return counts;

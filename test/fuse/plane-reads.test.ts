@@ -1,9 +1,10 @@
-import { execFile } from "node:child_process";
+import { execFile, spawn } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { once } from "node:events";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import t from "tap";
+import { delay } from "../../src/async/index.js";
 import { unitOutcomes } from "../../src/fuse/index.js";
 import {
   addSample,
@@ -102,6 +103,24 @@ t.test("onInterrupt() names the read of a process that was killed", async (t) =>
   t.same(rig.interrupts, [rig.misses[0]?.read]);
   await once(child, "exit");
   t.equal(rig.plane.stats().waitingReads, 0);
+});
+
+t.test("a read outlives signals that its process handles", async (t) => {
+  await using rig = await makeRig();
+  const sample = makeGzipSample(1, 64 * 1024);
+  addSample(rig, 1, sample);
+  const script = `$SIG{ALRM} = sub {}; ualarm(5000, 5000);
+    open(my $file, "<", $ARGV[0]) or die "open: $!"; binmode $file;
+    my $got = sysread($file, my $bytes, 4096); defined $got or die "read: $!"; ualarm(0); syswrite(STDOUT, $bytes);`;
+  const child = spawn("perl", ["-MTime::HiRes=ualarm", "-e", script, join(rig.mount, "1")]);
+  const pieces: Buffer[] = [];
+  child.stdout.on("data", (bytes: Buffer) => pieces.push(bytes));
+  await rig.until(() => rig.misses.length > 0);
+  await delay(100);
+  t.same(rig.interrupts, [], "the read goes on waiting");
+  await ingest(rig, 1, sample, { firstUnit: 0, lastUnit: 0 });
+  t.same(await once(child, "close"), [0, null]);
+  t.ok(Buffer.concat(pieces).equals(sample.data.subarray(0, 4096)));
 });
 
 t.test("read() beyond waitingReadsMax fails at once", async (t) => {

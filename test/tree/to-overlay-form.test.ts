@@ -3,7 +3,7 @@ import { type ByteString, bytesOfText } from "../../src/bytes/index.js";
 import { type TreeNode, toOverlayForm, walkTree } from "../../src/tree/index.js";
 import { directory, file, symlink, xattr } from "../erofs/trees.js";
 
-const time = { seconds: -5n, nanoseconds: 7 };
+const time = { seconds: 5n, nanoseconds: 7 };
 
 function child(parent: TreeNode, name: string): TreeNode | undefined {
   return parent.kind === "directory" ? parent.children.get(bytesOfText(name)) : undefined;
@@ -91,4 +91,10 @@ t.test("walkTree() gives each name once, directories first, as deep as it goes",
     [undefined, deep],
   );
   t.equal(deep.children.get("d" as ByteString)?.kind, "directory");
+});
+
+t.test("toOverlayForm() moves times before 1970 to 1970, as an unpacking containerd does", async (t) => {
+  const root = directory({ old: file(0, undefined, { mtime: { seconds: -5n, nanoseconds: 7 } }) });
+  toOverlayForm(root);
+  t.same(child(root, "old")?.mtime, { seconds: 0n, nanoseconds: 0 });
 });

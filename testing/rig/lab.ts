@@ -6,6 +6,7 @@ import { Cleanup } from "./cleanup.js";
 import { type Containerd, startContainerd } from "./containerd.js";
 import type { DockerRegistry } from "./docker-registry.js";
 import { imageCache, registryWithImage } from "./estargz-image.js";
+import { mountImage } from "./mounted-image.js";
 import { oddImageArchive, oddImageName } from "./odd-image.js";
 import { type RunningSnapshotter, startSnapshotter, unmountSnapshotter } from "./snapshotter.js";
 import { treeListing } from "./tree-listing.js";
@@ -75,13 +76,8 @@ export async function startLab(options: LabOptions = {}): Promise<Lab> {
         snapshotter = await start(config);
       },
       listImage: async (image, name) => {
-        const target = await mkdtemp(join(folder, "mount-"));
-        await containerd.ctr(["images", "mount", "--snapshotter", name, image, target]);
-        try {
-          return await treeListing(target);
-        } finally {
-          await containerd.ctr(["images", "unmount", "--rm", "--snapshotter", name, target]);
-        }
+        await using view = await mountImage({ containerd, image, snapshotter: name, below: folder });
+        return await treeListing(view.folder);
       },
       [Symbol.asyncDispose]: async () => await cleanup[Symbol.asyncDispose](),
     };

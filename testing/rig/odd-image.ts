@@ -57,6 +57,19 @@ export async function oddImageArchive(options: { folder: string }): Promise<stri
     const tree = join(work, `layer${index}`);
     await mkdir(tree, { recursive: true });
     await command("bash", ["-euc", script], { cwd: tree });
+    // A TOC has whole seconds, rounded to the nearest one, where the tar beside it has nanoseconds.
+    await command("find", [
+      tree,
+      "-newermt",
+      "1970-01-02",
+      "-exec",
+      "touch",
+      "-h",
+      "-d",
+      "@1700000000",
+      "{}",
+      "+",
+    ]);
     const tar = `${tree}.tar`;
     await command("tar", [
       "--numeric-owner",

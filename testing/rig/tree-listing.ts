@@ -5,7 +5,8 @@ const formatFiles = ["stargz.index.json", ".prefetch.landmark", ".no.prefetch.la
 
 const script = String.raw`
 cd "$1"
-find . -mindepth 0 \( -type d -printf '%P|%y|%m|%U|%G||%Ts||\n' \) -o -printf '%P|%y|%m|%U|%G|%s|%Ts|%n|%l\n'
+stat -c '.|%F|%a|%u|%g' .
+find . -mindepth 1 \( -type d -printf '%P|%y|%m|%U|%G||%Ts||\n' \) -o -printf '%P|%y|%m|%U|%G|%s|%Ts|%n|%l\n'
 find . -type f -print0 | sort -z | xargs -0 -r sha256sum
 find . \( -type b -o -type c \) -exec stat -c '%n|%t|%T' {} +
 getfattr -R -h -d -m '^(user|security|system|trusted)\.' -e hex . 2>/dev/null
@@ -13,7 +14,7 @@ getfattr -R -h -d -m '^(user|security|system|trusted)\.' -e hex . 2>/dev/null
 
 /**
  * Every fact of a tree that a container can see: types, modes, owners, sizes, times to the second, link counts, link
- * targets, device numbers, extended attributes and the sha256 of every file, as sorted lines. Read by other
+ * targets, device numbers (but the root's time, which an unpacking containerd takes from its own clock), extended attributes and the sha256 of every file, as sorted lines. Read by other
  * processes, since this one may be the one that serves the tree.
  */
 export async function treeListing(folder: string): Promise<string[]> {

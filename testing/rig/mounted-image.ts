@@ -1,0 +1,47 @@
+import { randomBytes } from "node:crypto";
+import { mkdtemp, rmdir } from "node:fs/promises";
+import { join } from "node:path";
+import { chainIds, parseImageConfig } from "../../src/oci/index.js";
+import { command } from "./command.js";
+import type { Containerd } from "./containerd.js";
+
+export interface MountedImage extends AsyncDisposable {
+  readonly folder: string;
+}
+
+/** Mounts a read-only view of a pulled image below a folder, with the mounts that its snapshotter gives. */
+export async function mountImage(options: {
+  readonly containerd: Containerd;
+  readonly image: string;
+  readonly snapshotter: string;
+  readonly below: string;
+}): Promise<MountedImage> {
+  const { containerd, snapshotter } = options;
+  const folder = await mkdtemp(join(options.below, "view-"));
+  const key = `view-${randomBytes(4).toString("hex")}`;
+  const snapshots = async (...words: string[]): Promise<string> =>
+    (await containerd.ctr(["snapshots", "--snapshotter", snapshotter, ...words])).stdout;
+  await snapshots("view", key, await topChainId(containerd, options.image));
+  await snapshots("label", key, "containerd.io/gc.root=test");
+  await command("bash", ["-ec", await snapshots("mounts", folder, key)]);
+  return {
+    folder,
+    [Symbol.asyncDispose]: async () => {
+      await command("umount", [folder]);
+      await rmdir(folder);
+      await snapshots("rm", key);
+    },
+  };
+}
+
+/** The name of the snapshot with all layers of an image. */
+async function topChainId(containerd: Containerd, image: string): Promise<string> {
+  const { stdout } = await containerd.ctr(["images", "ls", `name==${image}`]);
+  const manifestDigest = /sha256:[0-9a-f]{64}/.exec(stdout)?.[0];
+  if (manifestDigest === undefined) throw new Error(`containerd has no image ${image}`);
+  const content = async (digest: string): Promise<string> =>
+    (await containerd.ctr(["content", "get", digest])).stdout;
+  const manifest: { config: { digest: string } } = JSON.parse(await content(manifestDigest));
+  const config = parseImageConfig(Buffer.from(await content(manifest.config.digest)));
+  return chainIds(config.diffIds).at(-1)!;
+}
