@@ -59,7 +59,7 @@ async function runFile(file: string): Promise<FileResult> {
   const started = process.hrtime.bigint();
   const child = spawn(process.execPath, ["--enable-source-maps", join(testRoot, file)], {
     stdio: ["ignore", "pipe", "pipe"],
-    env: { ...process.env, TAP_CHILD_ID: undefined, TAP_TIMEOUT: String(FILE_TIMEOUT_MS) },
+    env: { ...process.env, TAP_CHILD_ID: undefined, TAP_TIMEOUT: String(FILE_TIMEOUT_MS / 1000) },
   });
   let output = "";
   child.stdout.on("data", (bytes: Buffer) => {

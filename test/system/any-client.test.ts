@@ -5,6 +5,8 @@ import { command } from "../../testing/rig/command.js";
 import { oddRegistry, projectRoot, startLab } from "../../testing/rig/lab.js";
 import { listingDifference } from "../../testing/rig/tree-listing.js";
 
+t.setTimeout(300_000);
+
 t.test("a client that sends no image labels is lazy: ctr images pull of containerd 2", async (t) => {
   const newer = join(projectRoot, "build", "newer");
   await command("bash", [join(projectRoot, "scripts", "fetch-newer-containerd.sh"), newer]);

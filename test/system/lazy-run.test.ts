@@ -6,6 +6,8 @@ import { listingDifference } from "../../testing/rig/tree-listing.js";
 /** The two rungs of the mount ladder that serve lazily. */
 const rungs = ["erofs", "fuse-tree"];
 
+t.setTimeout(300_000);
+
 for (const rung of rungs) {
   t.test(`containerd with lazuli on the rung ${rung} shows what a full pull shows`, async (t) => {
     await using cleanup = new Cleanup();

@@ -32,6 +32,8 @@ async function bytesForContainers(count: number): Promise<{ bytes: number; outpu
   return { bytes, outputs };
 }
 
+t.setTimeout(300_000);
+
 t.test("20 containers of one image at once fetch each unit once", async (t) => {
   const one = await bytesForContainers(1);
   const twenty = await bytesForContainers(20);

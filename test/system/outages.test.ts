@@ -37,6 +37,8 @@ async function trueSha256(lab: Lab, image: string): Promise<string> {
   return stdout.slice(0, 64);
 }
 
+t.setTimeout(300_000);
+
 t.test("a registry that dies delays reads or ends them with EIO, and never changes a byte", async (t) => {
   await using cleanup = new Cleanup();
   let registry = await oddRegistry(cleanup);

@@ -76,6 +76,9 @@ function config(options: ContainerdOptions, address: string): string {
       '[[plugins."io.containerd.transfer.v1.local".unpack_config]]',
       'platform = "linux/amd64"',
       `snapshotter = "${snapshotter.name}"`,
+      '[[plugins."io.containerd.transfer.v1.local".unpack_config]]',
+      'platform = "linux/amd64"',
+      'snapshotter = "overlayfs"',
     );
   }
   return `${lines.join("\n")}\n`;

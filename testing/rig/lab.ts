@@ -2,6 +2,7 @@ import { mkdir, mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { delay } from "../../src/async/index.js";
 import { Cleanup } from "./cleanup.js";
 import { type Containerd, startContainerd } from "./containerd.js";
 import type { DockerRegistry } from "./docker-registry.js";
@@ -74,6 +75,7 @@ export async function startLab(options: LabOptions = {}): Promise<Lab> {
       restart: async ({ signal, config } = {}) => {
         await snapshotter!.stop(signal);
         snapshotter = await start(config);
+        await untilConnected(containerd);
       },
       listImage: async (image, name) => {
         await using view = await mountImage({ containerd, image, snapshotter: name, below: folder });
@@ -85,6 +87,18 @@ export async function startLab(options: LabOptions = {}): Promise<Lab> {
     await cleanup[Symbol.asyncDispose]();
     throw error;
   }
+}
+
+const CONNECT_TRIES = 100;
+
+/** containerd comes back to a socket that was gone only when its own pause between tries, up to 3 s, is over. */
+async function untilConnected(containerd: Containerd): Promise<void> {
+  for (let attempt = 0; attempt < CONNECT_TRIES; attempt += 1) {
+    const { code } = await containerd.ctr(["snapshots", "--snapshotter", "lazuli", "usage"], { allow: [1] });
+    if (code === 0) return;
+    await delay(100);
+  }
+  throw new Error("containerd did not connect to lazuli again");
 }
 
 /** Debian's registry with the odd image in all its variants; the conversion is done once and kept. */
