@@ -33,6 +33,7 @@ constexpr unsigned MOVE_FROM_EMPTY_PATH = 4;
 /** The kernel takes values up to this length and answers EINVAL beyond it. */
 constexpr size_t CONFIG_VALUE_MAX = 255;
 constexpr size_t KERNEL_MESSAGES_MAX = 8;
+/** A peer that does not read must not hold up the JS thread, which sends, for longer. */
 constexpr int SEND_WAIT_MS = 5000;
 
 struct OpenHow {
@@ -160,7 +161,7 @@ void sendFds(int socket, std::span<const uint8_t> data, std::span<const int> fds
       rights->cmsg_len = CMSG_LEN(fds.size_bytes());
       std::memcpy(CMSG_DATA(rights), fds.data(), fds.size_bytes());
     }
-    const ssize_t count = sendmsg(socket, &header, MSG_NOSIGNAL);
+    const ssize_t count = sendmsg(socket, &header, MSG_NOSIGNAL | MSG_DONTWAIT);
     if (count >= 0) sent += static_cast<size_t>(count);
     else if (errno == EAGAIN) waitFor(socket, POLLOUT, SEND_WAIT_MS, "sendmsg");
     else if (errno != EINTR) throw SystemCallError(errno, "sendmsg");

@@ -74,7 +74,7 @@ void unmount(const std::string& target, int flags);
 FileDescriptor openFuse();
 FileDescriptor openBeneath(const OpenOptions& options);
 void syncFileSystem(int fd);
-/** Waits up to 5 s where the socket does not block and its peer does not read. */
+/** Waits up to 5 s for a peer that does not read, then ETIMEDOUT. */
 void sendFds(int socket, std::span<const uint8_t> data, std::span<const int> fds);
 /** Waits for a message. EMSGSIZE, and none is kept, where more than `fdsMax` descriptors came. */
 Message receiveFds(int socket, size_t dataMax, size_t fdsMax);

@@ -102,6 +102,7 @@ void touchXattrs(const ErofsImage& image, const ErofsInode& inode) {
     const std::string_view name(reinterpret_cast<const char*>(&names[at]));
     const int found = image.xattr(inode, name, value);
     CHECK(found == 0);
+    CHECK(value.size() < inode.xattrSize);
     if (!value.empty()) CHECK(value.back() + 1 > 0);
     at += name.size() + 1;
   }
@@ -193,12 +194,21 @@ void tryImage(const std::vector<uint8_t>& bytes) {
   walk(mapped.image());
 }
 
-void damage(const std::vector<uint8_t>& sample) {
+/** `step` 1 is every byte. */
+void damage(const std::vector<uint8_t>& sample, size_t step) {
   std::vector<uint8_t> image = sample;
-  for (size_t at = SUPERBLOCK; at < sample.size(); at++) {
+  for (size_t at = SUPERBLOCK; at < sample.size(); at += step) {
     for (const int flip : {0x01, 0x80, 0xff}) {
       image[at] = static_cast<uint8_t>(sample[at] ^ flip);
       if (at < SUPERBLOCK + 128) tryImage(image);
+      sign(image);
+      tryImage(image);
+      image = sample;
+    }
+  }
+  for (size_t at = SUPERBLOCK + 128; at + 8 <= sample.size(); at += 2 * step) {
+    for (const size_t width : {2, 4, 8}) {
+      std::memset(&image[at], 0xff, width);
       sign(image);
       tryImage(image);
       image = sample;
@@ -216,6 +226,25 @@ void damage(const std::vector<uint8_t>& sample) {
     sign(cut);
     tryImage(cut);
   }
+}
+
+/** Attributes that claim to reach behind the end of the image, with a value that does. */
+void checkHugeXattrs(const std::vector<uint8_t>& sample) {
+  std::vector<uint8_t> image = sample;
+  {
+    const Mapped mapped(sample);
+    ErofsInode inode;
+    ErofsEntry entry;
+    CHECK(mapped.image().inode(mapped.image().rootNid(), inode) == 0);
+    CHECK(mapped.image().lookup(inode, "shared", entry) == 0);
+    CHECK(mapped.image().inode(entry.nid, inode) == 0 && inode.xattrSize > 0);
+    std::memset(&image[inode.xattrOffset - 64 + 2], 0xff, 2);
+    std::memset(&image[inode.xattrOffset + 12 + 2], 0xff, 2);
+  }
+  sign(image);
+  const Mapped mapped(image);
+  CHECK(mapped.error() == 0);
+  CHECK(walk(mapped.image()) == -EUCLEAN);
 }
 
 std::string hex(std::string_view bytes) {
@@ -311,6 +340,8 @@ int main(int count, char** arguments) {
     CHECK(mapped.image().hasXattrs());
     CHECK(walk(mapped.image()) > 20);
     checkLookups(mapped.image());
-    damage(sample);
+    checkHugeXattrs(sample);
+    // The larger sample has the same parts, and more of what is nothing but names.
+    damage(sample, sample.size() > 8192 ? 11 : 1);
   }
 }
