@@ -119,7 +119,7 @@ async function openSnapshotter(parts: SnapshotterParts): Promise<LazySnapshotter
     metadata,
     engine,
     resolver: labelResolver({
-      openBlob: (blob) => registry.openBlob(blob),
+      registry,
       hostContent:
         reader === undefined
           ? undefined

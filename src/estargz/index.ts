@@ -6,6 +6,7 @@
  */
 export { type CompiledToc, type CompileOptions, compileToc, type TocFacts } from "./compile-toc.js";
 export { FOOTER_SIZE_MAX, type Footer, parseFooter } from "./footer.js";
+export { TOC_COMPRESSED_BYTES_MAX } from "./limits.js";
 export {
   type OpenedToc,
   type OpenTocOptions,

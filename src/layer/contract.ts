@@ -10,6 +10,11 @@ export interface LayerRequest {
   readonly tocDigest: Digest | undefined;
   /** Opens the blob at its registry; called only when bytes are really needed. */
   readonly openSource: (options: { signal?: AbortSignal | undefined }) => Promise<BlobSource>;
+  /**
+   * Brings gzip(tar(TOC)) for a blob that keeps its TOC in another image; called only when the footer says so. What it
+   * brings is bounded by the loader and checked against `tocDigest` here. Absent: such layers are not lazy.
+   */
+  readonly loadExternalToc?: ((options: { signal?: AbortSignal | undefined }) => Promise<Buffer>) | undefined;
   /** What it takes to open the source again after a restart. */
   readonly origin: LayerOrigin;
 }

@@ -250,7 +250,8 @@ class Engine implements OpenLayerEngine {
     const startedAt = performance.now();
     const tocDigest = tocDigestOf(request);
     const source = await request.openSource({ signal });
-    const index = await readIndex({ source, tocDigest, signal });
+    const { loadExternalToc } = request;
+    const index = await readIndex({ source, tocDigest, loadExternalToc, signal });
     const compiled = await this.#compilers.compile({
       toc: index.toc,
       payloadEnd: index.payloadEnd,

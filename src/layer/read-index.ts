@@ -2,6 +2,7 @@ import type { Digest } from "../bytes/index.js";
 import { LazuliError, unavailable } from "../errors/index.js";
 import { openToc } from "../estargz/index.js";
 import type { BlobSource, RangeRequest } from "../registry/index.js";
+import type { LayerRequest } from "./contract.js";
 import { fetchedChannel } from "./events.js";
 
 export interface LayerIndex {
@@ -11,21 +12,29 @@ export interface LayerIndex {
   readonly fetchedBytes: number;
 }
 
-/** Fetches a blob's TOC; wrong bytes are asked for once more, of another mirror where there is one. */
+/** Fetches a blob's TOC, from the blob or from where `loadExternalToc` finds it; wrong bytes are asked for once more, of another mirror where there is one. */
 export async function readIndex(options: {
   readonly source: BlobSource;
   readonly tocDigest: Digest;
+  readonly loadExternalToc: LayerRequest["loadExternalToc"];
   readonly signal: AbortSignal;
 }): Promise<LayerIndex> {
-  const { source, tocDigest, signal } = options;
+  const { source, tocDigest, loadExternalToc, signal } = options;
   let fetchedBytes = 0;
-  const read = async (request: RangeRequest): Promise<Buffer> => {
-    const bytes = await readWhole(source, request);
+  const count = (bytes: Buffer): Buffer => {
     fetchedBytes += bytes.length;
     fetchedChannel.publish({ digest: source.digest, priority: "index", bytes: bytes.length });
     return bytes;
   };
-  const attempt = async () => await openToc({ blobSize: source.size, read, tocDigest, signal });
+  const attempt = async () =>
+    await openToc({
+      blobSize: source.size,
+      read: async (request) => count(await readWhole(source, request)),
+      tocDigest,
+      signal,
+      loadExternalToc:
+        loadExternalToc === undefined ? undefined : async (load) => count(await loadExternalToc(load)),
+    });
   const opened = await attempt().catch(async (thrown: unknown) => {
     if (!(thrown instanceof LazuliError) || thrown.code !== "DATA_LOSS") throw thrown;
     source.distrust({ offset: 0, length: source.size });

@@ -1,11 +1,12 @@
 /**
  * containerd's snapshotter contract, and an overlayfs snapshotter whose layers may be lazy.
  *
- *     const resolver = labelResolver({ openBlob: (blob) => registry.openBlob(blob), hostContent });
+ *     const resolver = labelResolver({ registry, hostContent });
  *     const snapshotter = await createLazySnapshotter({ root, metadata, engine, resolver, now, syncFileSystem });
  */
 export * from "./contract.js";
 export { fallbackChannel, preparedChannel } from "./events.js";
+export type { LayerRegistry } from "./external-toc.js";
 export { type LabelResolverOptions, labelResolver } from "./label-resolver.js";
 export {
   createLazySnapshotter,

@@ -1,12 +1,13 @@
 import { linkSignals } from "../async/index.js";
 import { type Digest, parseDigest } from "../bytes/index.js";
 import type { LayerRequest } from "../layer/index.js";
-import type { BlobSource, OpenBlob } from "../registry/index.js";
+import { type LayerRegistry, loadExternalToc } from "./external-toc.js";
 import { firstLabel, labelNames } from "./labels.js";
 import type { FoundLayer, HostContent, LayerResolver, Resolution, ResolveLayer } from "./resolver.js";
 
 export interface LabelResolverOptions {
-  readonly openBlob: (blob: OpenBlob) => Promise<BlobSource>;
+  /** Asked when the engine needs a layer's bytes, not by the resolver itself. */
+  readonly registry: LayerRegistry;
   /** undefined: only labels are looked at. */
   readonly hostContent: HostContent | undefined;
 }
@@ -15,6 +16,8 @@ export interface LabelResolverOptions {
 const SIZE_LOOKUP_TIMEOUT_MS = 250;
 /** Other layers of an image that are looked at; further ones wait for their own Prepare. */
 const NEIGHBOURS_MAX = 256;
+
+type LayerFacts = Pick<LayerRequest, "digest" | "mediaType" | "tocDigest">;
 
 interface Told {
   readonly reference: string | undefined;
@@ -97,14 +100,14 @@ function resolution(
       known,
     };
   }
-  const layer = (
-    facts: Omit<LayerRequest, "openSource" | "origin">,
-    size: number | undefined,
-  ): LayerRequest => ({
+  const { registry } = options;
+  const layer = (facts: LayerFacts, size: number | undefined): LayerRequest => ({
     ...facts,
     origin: { reference, size },
     openSource: async ({ signal }) =>
-      await options.openBlob({ reference, digest: facts.digest, size, signal }),
+      await registry.openBlob({ reference, digest: facts.digest, size, signal }),
+    loadExternalToc: async ({ signal }) =>
+      await loadExternalToc({ registry, reference, layer: facts.digest, signal }),
   });
   return {
     kind: "layer",
@@ -117,7 +120,7 @@ function neighbourFacts(
   labels: Readonly<Record<string, string>>,
   own: Digest,
   found: FoundLayer | undefined,
-): (Omit<LayerRequest, "openSource" | "origin"> & { readonly size: number | undefined })[] {
+): (LayerFacts & { readonly size: number | undefined })[] {
   if (found !== undefined) {
     return found.neighbours.slice(0, NEIGHBOURS_MAX).map((layer) => ({
       digest: layer.digest,

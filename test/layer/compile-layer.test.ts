@@ -1,12 +1,12 @@
 import t from "tap";
 import { openToc } from "../../src/estargz/index.js";
 import { Compilers } from "../../src/layer/compile-layer.js";
-import { buildEstargz, sampleFiles } from "../../testing/layer/build-estargz.js";
+import { sampleFiles, sampleLayer } from "../../testing/layer/sample-layer.js";
 
 t.test("compile() gives a layer's files, and an error that concerns only one layer", async (t) => {
   const compilers = new Compilers();
   t.teardown(() => compilers.close());
-  const layer = await buildEstargz(sampleFiles("compile", [100_000, 5]), { prefetched: 1 });
+  const layer = sampleLayer(sampleFiles("compile", [100_000, 5]), { prefetched: 1 });
   const { toc, payloadEnd } = await openToc({
     blobSize: layer.blob.length,
     tocDigest: layer.tocDigest,

@@ -6,8 +6,8 @@ import { parseDigest } from "../../src/bytes/index.js";
 import type { OpenLayerEngine } from "../../src/layer/index.js";
 import { layerPaths } from "../../src/layer/paths.js";
 import { UnitTable } from "../../src/units/index.js";
-import { buildEstargz, sampleFiles } from "../../testing/layer/build-estargz.js";
 import { child, EngineRig, expectedHashes, hashesBelow, requestOf } from "../../testing/layer/engine-rig.js";
+import { sampleFiles, sampleLayer } from "../../testing/layer/sample-layer.js";
 
 const KIB = 1024;
 const sizes = [10, 300 * KIB, 0, 70 * KIB, 4096, 64 * KIB, 900 * KIB, 1, 5000, 200 * KIB];
@@ -28,7 +28,7 @@ async function unitBytes(rig: EngineRig, engine: OpenLayerEngine): Promise<numbe
 for (const mount of ["erofs", "fuse-tree"] as const) {
   t.test(`mountPoint() shows the layer's files (${mount})`, async (t) => {
     await using rig = await EngineRig.make();
-    const layer = await buildEstargz(sampleFiles("shown", sizes));
+    const layer = sampleLayer(sampleFiles("shown", sizes));
     const { request, source } = requestOf(layer);
     const engine = await rig.open({ mount });
     t.equal(engine.rung.kind, mount);
@@ -69,7 +69,7 @@ for (const mount of ["erofs", "fuse-tree"] as const) {
 
   t.test(`many readers of one layer fetch its bytes once (${mount})`, async (t) => {
     await using rig = await EngineRig.make();
-    const layer = await buildEstargz(sampleFiles("readers", sizes));
+    const layer = sampleLayer(sampleFiles("readers", sizes));
     const { request, source } = requestOf(layer);
     source.pieceDelayMs = 1;
     const engine = await rig.open({ mount, readaheadMaxBytes: 1024 * KIB, backgroundFill: true });
@@ -86,7 +86,7 @@ for (const mount of ["erofs", "fuse-tree"] as const) {
 
   t.test(`a restart needs no source for what is here (${mount})`, async (t) => {
     await using rig = await EngineRig.make();
-    const layer = await buildEstargz(sampleFiles("restart", sizes));
+    const layer = sampleLayer(sampleFiles("restart", sizes));
     const { request, source } = requestOf(layer);
     const first = await rig.open({ mount });
     await first.ensure(request, {});
@@ -113,9 +113,30 @@ for (const mount of ["erofs", "fuse-tree"] as const) {
   });
 }
 
+t.test("a layer whose TOC lies in another image is lazy, also after a restart without it", async (t) => {
+  await using rig = await EngineRig.make();
+  const layer = sampleLayer(sampleFiles("external", sizes), { hasExternalToc: true });
+  const { request, source } = requestOf(layer);
+  const first = await rig.open();
+  const { loadExternalToc: _absent, ...without } = request;
+  await t.rejects(first.ensure(without, {}), { code: "FAILED_PRECONDITION", reason: "toc-external" });
+  const other = sampleLayer(sampleFiles("another", sizes), { hasExternalToc: true });
+  const foreign = { ...request, loadExternalToc: async () => other.tocBlob! };
+  await t.rejects(first.ensure(foreign, {}), { code: "DATA_LOSS", reason: "toc-digest-mismatch" });
+  t.notOk(first.has(request.digest), "the TOC of another layer is not taken");
+  await first.ensure(request, {});
+  const before = source.fetchedBytes;
+  t.ok(first.status(request.digest).fetchedBytes >= layer.tocBlob!.length, "the TOC counts as fetched");
+  t.same(await hashesBelow(await first.mountPoint(request.digest)), expectedHashes(layer.files));
+  t.ok(source.fetchedBytes > before);
+  await first.close();
+  const second = await rig.open();
+  t.same(await hashesBelow(await second.mountPoint(request.digest)), expectedHashes(layer.files));
+});
+
 t.test("a read waits while the source is down and gets the right bytes after", async (t) => {
   await using rig = await EngineRig.make();
-  const layer = await buildEstargz(sampleFiles("down", sizes));
+  const layer = sampleLayer(sampleFiles("down", sizes));
   const { request, source } = requestOf(layer);
   const engine = await rig.open();
   await engine.ensure(request, {});
@@ -129,7 +150,7 @@ t.test("a read waits while the source is down and gets the right bytes after", a
 
 t.test("wrong bytes of the source are never served", async (t) => {
   await using rig = await EngineRig.make();
-  const layer = await buildEstargz(sampleFiles("wrong", sizes));
+  const layer = sampleLayer(sampleFiles("wrong", sizes));
   const { request, source } = requestOf(layer);
   const engine = await rig.open();
   await engine.ensure(request, {});
@@ -138,7 +159,7 @@ t.test("wrong bytes of the source are never served", async (t) => {
   t.same(await hashesBelow(folder), expectedHashes(layer.files));
   t.ok(source.distrusted.length > 0);
 
-  const again = await buildEstargz(sampleFiles("wrong for ever", sizes));
+  const again = sampleLayer(sampleFiles("wrong for ever", sizes));
   const other = requestOf(again);
   await engine.ensure(other.request, {});
   const otherFolder = await engine.mountPoint(other.request.digest);
@@ -152,7 +173,7 @@ t.test("wrong bytes of the source are never served", async (t) => {
 for (const mount of ["erofs", "fuse-tree"] as const) {
   t.test(`a data file that was damaged at rest is never served (${mount})`, async (t) => {
     await using rig = await EngineRig.make();
-    const layer = await buildEstargz(sampleFiles("damaged", sizes));
+    const layer = sampleLayer(sampleFiles("damaged", sizes));
     const { request, source } = requestOf(layer);
     const first = await rig.open({ mount });
     await first.ensure(request, {});
@@ -178,7 +199,7 @@ for (const mount of ["erofs", "fuse-tree"] as const) {
 
 t.test("a complete layer is mounted on its local data file", async (t) => {
   await using rig = await EngineRig.make();
-  const layer = await buildEstargz(sampleFiles("complete", sizes), { prefetched: 4 });
+  const layer = sampleLayer(sampleFiles("complete", sizes), { prefetched: 4 });
   const { request, source } = requestOf(layer);
   const first = await rig.open({ mount: "erofs", backgroundFill: true });
   await first.ensure(request, {});
@@ -209,7 +230,7 @@ t.test("a complete layer is mounted on its local data file", async (t) => {
 
 t.test("a reader that is killed leaves nothing behind", async (t) => {
   await using rig = await EngineRig.make();
-  const layer = await buildEstargz(sampleFiles("killed", sizes));
+  const layer = sampleLayer(sampleFiles("killed", sizes));
   const { request, source } = requestOf(layer);
   const engine = await rig.open();
   await engine.ensure(request, {});
@@ -227,7 +248,7 @@ t.test("a reader that is killed leaves nothing behind", async (t) => {
 
 t.test("ensure() makes a layer once, and refuses what can't be lazy", async (t) => {
   await using rig = await EngineRig.make();
-  const layer = await buildEstargz(sampleFiles("once", sizes));
+  const layer = sampleLayer(sampleFiles("once", sizes));
   const { request, source } = requestOf(layer);
   const engine = await rig.open();
   await t.rejects(engine.ensure({ ...request, tocDigest: undefined }, {}), {
@@ -255,7 +276,7 @@ t.test("ensure() makes a layer once, and refuses what can't be lazy", async (t) 
 
 t.test("openLayerEngine() leaves out a damaged layer, and ensure() makes it anew", async (t) => {
   await using rig = await EngineRig.make();
-  const layer = await buildEstargz(sampleFiles("left out", sizes));
+  const layer = sampleLayer(sampleFiles("left out", sizes));
   const { request } = requestOf(layer);
   const first = await rig.open();
   await first.ensure(request, {});

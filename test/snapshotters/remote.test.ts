@@ -11,7 +11,13 @@ import {
   labelResolver,
   preparedChannel,
 } from "../../src/snapshotters/index.js";
-import { FakeEngine, type LazyRig, lazyRig, withMounts } from "../../testing/snapshotter-suite/index.js";
+import {
+  FakeEngine,
+  type LazyRig,
+  lazyRig,
+  noRegistry,
+  withMounts,
+} from "../../testing/snapshotter-suite/index.js";
 
 const digestOf = (digit: string) => parseDigest(`sha256:${digit.repeat(64)}`);
 const tocDigest = digestOf("f");
@@ -185,7 +191,7 @@ t.test("labelResolver() asks the host's content store for what labels leave out"
   };
   const engine = new FakeEngine(join(t.testdirName, "layers"));
   const resolver = labelResolver({
-    openBlob: async () => await Promise.reject(new Error("not opened in this test")),
+    registry: noRegistry,
     hostContent: {
       findLayer: async ({ namespace, chainId }) => {
         queries.push({ namespace, chainId });

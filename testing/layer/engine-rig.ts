@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import type { Digest } from "../../src/bytes/index.js";
-import { unavailable } from "../../src/errors/index.js";
+import { notFound, unavailable } from "../../src/errors/index.js";
 import { loadBinding } from "../../src/fuse/index.js";
 import {
   type LayerEngineOptions,
@@ -15,8 +15,8 @@ import {
 } from "../../src/layer/index.js";
 import { parseMountInfo } from "../../src/layer/mount-table.js";
 import type { BlobSource } from "../../src/registry/index.js";
-import type { SampleFile, SampleLayer } from "./build-estargz.js";
 import { MemorySource } from "./memory-source.js";
+import type { SampleFile, SampleLayer } from "./sample-layer.js";
 
 const run = promisify(execFile);
 
@@ -91,6 +91,11 @@ export function requestOf(layer: SampleLayer): { request: LayerRequest; source: 
     mediaType: "application/vnd.oci.image.layer.v1.tar+gzip",
     tocDigest: layer.tocDigest,
     openSource: async () => source,
+    loadExternalToc: async () => {
+      if (layer.tocBlob === undefined)
+        throw notFound("Cannot find TOC: there is none", { reason: "toc-layer-missing" });
+      return layer.tocBlob;
+    },
     origin: { reference: "memory.example/sample:1", size: source.size },
   };
   return { request, source };

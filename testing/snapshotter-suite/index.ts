@@ -4,7 +4,7 @@
  *     await snapshotterSuite(t, { name: "lazy", now, make: async () => ({ snapshotter, dispose }) });
  */
 export { FakeEngine } from "./fake-engine.js";
-export { type LazyRig, labelsOnly, lazyRig, nowNanoseconds, syncFileSystem } from "./lazy-rig.js";
+export { type LazyRig, labelsOnly, lazyRig, noRegistry, nowNanoseconds, syncFileSystem } from "./lazy-rig.js";
 export { withMounts } from "./mounting.js";
 export { socketSnapshotter, socketTransport } from "./socket-client.js";
 export { snapshotterSuite } from "./suite.js";

@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { type Metadata, openMetadata } from "../../src/metadata/index.js";
 import {
   createLazySnapshotter,
+  type LayerRegistry,
   type LayerResolver,
   type LazySnapshotter,
   type LazySnapshotterOptions,
@@ -23,12 +24,18 @@ export async function syncFileSystem(folder: string): Promise<void> {
   await command("sync", ["--file-system", folder]);
 }
 
+const refuse = async (): Promise<never> => await Promise.reject(new Error("this test has no registry"));
+
+/** Whoever asks it fails. */
+export const noRegistry: LayerRegistry = {
+  openBlob: refuse,
+  fetchManifest: refuse,
+  fetchBlobBytes: refuse,
+};
+
 /** A resolver for layers whose labels say everything; opening a blob fails. */
 export function labelsOnly(): LayerResolver {
-  return labelResolver({
-    openBlob: async () => await Promise.reject(new Error("this test has no registry")),
-    hostContent: undefined,
-  });
+  return labelResolver({ registry: noRegistry, hostContent: undefined });
 }
 
 export interface LazyRig {
