@@ -1,28 +1,13 @@
-import { randomBytes } from "node:crypto";
 import { open, readdir } from "node:fs/promises";
 import { join } from "node:path";
 import t from "tap";
 import { Cleanup } from "../../testing/rig/cleanup.js";
+import { runInContainer } from "../../testing/rig/container.js";
 import { startDockerRegistry } from "../../testing/rig/docker-registry.js";
 import { imageCache } from "../../testing/rig/estargz-image.js";
 import { type Lab, oddRegistry, projectRoot, startLab } from "../../testing/rig/lab.js";
 
 const config = '[layer]\nbackground_fill = false\nreadahead_max = "4KiB"\ndemand_deadline = "5s"';
-
-/** Runs a shell line in a fresh container of the image; does not throw when it fails. */
-async function runInContainer(
-  lab: Lab,
-  image: string,
-  line: string,
-): Promise<{ code: number; stdout: string }> {
-  const id = `run-${randomBytes(4).toString("hex")}`;
-  return await lab.containerd.ctr(
-    ["run", "--rm", "--snapshotter", "lazuli", image, id, "/bin/sh", "-c", line],
-    {
-      allow: Array.from({ length: 256 }, (_, code) => code),
-    },
-  );
-}
 
 async function trueSha256(lab: Lab, image: string): Promise<string> {
   await lab.containerd.ctr(["images", "pull", "--plain-http", image]);
