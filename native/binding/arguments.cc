@@ -42,6 +42,21 @@ std::span<const uint8_t> bytesArgument(const Napi::Value& value, const char* nam
   return {array.Data(), array.ByteLength()};
 }
 
+std::unordered_set<uint64_t> namesArgument(const Napi::Value& value, const char* name) {
+  constexpr const char* wanted = "an array of unsigned bigints";
+  if (!value.IsArray()) refuse(name, wanted);
+  const Napi::Array array = value.As<Napi::Array>();
+  std::unordered_set<uint64_t> names;
+  for (uint32_t index = 0; index < array.Length(); index++) {
+    const Napi::Value item = array.Get(index);
+    if (!item.IsBigInt()) refuse(name, wanted);
+    bool isLossless = false;
+    names.insert(item.As<Napi::BigInt>().Uint64Value(&isLossless));
+    if (!isLossless) refuse(name, wanted);
+  }
+  return names;
+}
+
 Napi::Function functionArgument(const Napi::Value& value, const char* name) {
   if (!value.IsFunction()) refuse(name, "a function");
   return value.As<Napi::Function>();

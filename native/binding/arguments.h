@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <span>
+#include <unordered_set>
 
 namespace lazuli {
 
@@ -13,6 +14,8 @@ int descriptorArgument(const Napi::Value& value, const char* name);
 bool booleanArgument(const Napi::Value& value, const char* name);
 /** Valid while JavaScript keeps the array. */
 std::span<const uint8_t> bytesArgument(const Napi::Value& value, const char* name);
+/** An array of unsigned 64-bit bigints. */
+std::unordered_set<uint64_t> namesArgument(const Napi::Value& value, const char* name);
 Napi::Function functionArgument(const Napi::Value& value, const char* name);
 Napi::Object objectArgument(const Napi::Value& value, const char* name);
 

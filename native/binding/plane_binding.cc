@@ -64,6 +64,18 @@ Napi::Array damagedToJs(Napi::Env env, const std::vector<Damage>& damaged) {
   return array;
 }
 
+Napi::Array refusedToJs(Napi::Env env, const std::vector<Refusal>& refused) {
+  Napi::Array array = Napi::Array::New(env, refused.size());
+  for (uint32_t index = 0; index < refused.size(); index++) {
+    Napi::Object object = Napi::Object::New(env);
+    setNumber(env, object, "layer", refused[index].layer);
+    setNumber(env, object, "reason", static_cast<uint8_t>(refused[index].reason));
+    setNumber(env, object, "reads", refused[index].reads);
+    array.Set(index, object);
+  }
+  return array;
+}
+
 }  // namespace
 
 void PlaneBinding::define(Napi::Env env, Napi::Object exports) {
@@ -75,7 +87,7 @@ void PlaneBinding::define(Napi::Env env, Napi::Object exports) {
                                        InstanceMethod<&PlaneBinding::closeSession>("closeSession"),
                                        InstanceMethod<&PlaneBinding::ingest>("ingest"),
                                        InstanceMethod<&PlaneBinding::verify>("verify"),
-                                       InstanceMethod<&PlaneBinding::failUnits>("failUnits"),
+                                       InstanceMethod<&PlaneBinding::failReads>("failReads"),
                                        InstanceMethod<&PlaneBinding::presence>("presence"),
                                        InstanceMethod<&PlaneBinding::presentCount>("presentCount"),
                                        InstanceMethod<&PlaneBinding::sync>("sync"),
@@ -103,6 +115,7 @@ void PlaneBinding::construct(Napi::Env env, const Napi::Object& options) {
   onMiss_ = Napi::Persistent(functionArgument(options.Get("onMiss"), "onMiss"));
   onInterrupt_ = Napi::Persistent(functionArgument(options.Get("onInterrupt"), "onInterrupt"));
   onDamaged_ = Napi::Persistent(functionArgument(options.Get("onDamaged"), "onDamaged"));
+  onRefused_ = Napi::Persistent(functionArgument(options.Get("onRefused"), "onRefused"));
   // The queue holds one wake-up at most: the events say when there is something to take.
   wake_ = Napi::ThreadSafeFunction::New(env, Napi::Function::New(env, [](const Napi::CallbackInfo&) {}), "lazuli-events",
                                         0, 1);
@@ -187,10 +200,10 @@ Napi::Value PlaneBinding::verify(const Napi::CallbackInfo& info) {
   });
 }
 
-Napi::Value PlaneBinding::failUnits(const Napi::CallbackInfo& info) {
+Napi::Value PlaneBinding::failReads(const Napi::CallbackInfo& info) {
   return guarded(info.Env(), [&] {
-    const auto error = static_cast<int>(integerArgument(info[3], "errno", 1, ERRNO_MAX));
-    open().failUnits(layerArgument(info[0]), unitsArgument(info[1], info[2]), error);
+    const std::unordered_set<uint64_t> reads = namesArgument(info[0], "reads");
+    open().failReads(reads, static_cast<int>(integerArgument(info[1], "errno", 1, ERRNO_MAX)));
     return info.Env().Undefined();
   });
 }
@@ -259,6 +272,7 @@ void PlaneBinding::deliver(Napi::Env env) {
   if (!batch.damaged.empty()) callBack(env, onDamaged_, damagedToJs(env, batch.damaged));
   if (!batch.misses.empty()) callBack(env, onMiss_, missesToJs(env, batch.misses));
   if (!batch.interrupts.empty()) callBack(env, onInterrupt_, interruptsToJs(env, batch.interrupts));
+  if (!batch.refused.empty()) callBack(env, onRefused_, refusedToJs(env, batch.refused));
   settle(env, batch);
 }
 

@@ -35,7 +35,7 @@ class PlaneBinding : public Napi::ObjectWrap<PlaneBinding> {
   Napi::Value closeSession(const Napi::CallbackInfo& info);
   Napi::Value ingest(const Napi::CallbackInfo& info);
   Napi::Value verify(const Napi::CallbackInfo& info);
-  Napi::Value failUnits(const Napi::CallbackInfo& info);
+  Napi::Value failReads(const Napi::CallbackInfo& info);
   Napi::Value presence(const Napi::CallbackInfo& info);
   Napi::Value presentCount(const Napi::CallbackInfo& info);
   Napi::Value sync(const Napi::CallbackInfo& info);
@@ -55,6 +55,7 @@ class PlaneBinding : public Napi::ObjectWrap<PlaneBinding> {
   Napi::FunctionReference onMiss_;
   Napi::FunctionReference onInterrupt_;
   Napi::FunctionReference onDamaged_;
+  Napi::FunctionReference onRefused_;
   std::unordered_map<uint64_t, Pending> pending_;
 };
 

@@ -28,6 +28,12 @@ void Events::damaged(const Damage& damage) {
   wakeOnce(lock);
 }
 
+void Events::refused(uint32_t layer, RefusalReason reason) {
+  std::unique_lock lock(mutex_);
+  refused_[{layer, reason}]++;
+  wakeOnce(lock);
+}
+
 void Events::completed(Completion completion) {
   std::unique_lock lock(mutex_);
   batch_.completions.push_back(std::move(completion));
@@ -41,6 +47,8 @@ EventBatch Events::take() {
   batch.misses.reserve(misses_.size());
   for (const auto& entry : misses_) batch.misses.push_back(entry.second);
   misses_.clear();
+  for (const auto& [key, reads] : refused_) batch.refused.push_back({key.first, key.second, reads});
+  refused_.clear();
   return batch;
 }
 

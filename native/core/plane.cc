@@ -99,11 +99,6 @@ uint64_t Plane::verify(uint32_t number, UnitRange units) {
   return task;
 }
 
-void Plane::failUnits(uint32_t number, UnitRange units, int error) {
-  if (units.empty()) return;
-  reads_.fail(*layer(number), units.first, units.end - 1, error);
-}
-
 void Plane::close() {
   loop_.stop();
   workers_.stop();

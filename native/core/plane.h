@@ -4,6 +4,7 @@
 #include <functional>
 #include <memory>
 #include <span>
+#include <unordered_set>
 
 #include "events.h"
 #include "fuse_dispatcher.h"
@@ -65,7 +66,7 @@ class Plane {
   /** Returns the name of the task, whose completion is among the events. */
   uint64_t ingest(uint32_t layer, UnitRange units, std::span<const uint8_t> bytes, uint64_t blobOffset);
   uint64_t verify(uint32_t layer, UnitRange units);
-  void failUnits(uint32_t layer, UnitRange units, int error);
+  void failReads(const std::unordered_set<uint64_t>& misses, int error) { reads_.fail(misses, error); }
 
   EventBatch takeEvents() { return events_.take(); }
   const Stats& stats() const { return stats_; }

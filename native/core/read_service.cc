@@ -45,6 +45,7 @@ void ReadService::serve(const Origin& origin, const std::shared_ptr<Layer>& laye
   if (!waiting_.add(read)) {
     Stats::add(stats_.failedReads);
     origin.session->replyError(origin.unique, EIO);
+    refused(*layer, RefusalReason::tooManyWaiting);
     return;
   }
   resumeOrFail(read);
@@ -69,6 +70,7 @@ void ReadService::resume(const WaitingReadPointer& read) {
       case WaitingReads::Parked::parked: return;
       case WaitingReads::Parked::unitArrived: continue;
       case WaitingReads::Parked::interrupted: return answerError(read, EINTR);
+      case WaitingReads::Parked::failed: return answerError(read, read->failure);
       case WaitingReads::Parked::removed: return answerError(read, EIO);
     }
   }
@@ -79,7 +81,7 @@ void ReadService::resumeOrFail(const WaitingReadPointer& read) {
     resume(read);
   } catch (...) {
     // Out of memory before the read was answered or parked: nothing after that allocates.
-    answerError(read, EIO);
+    failHere(read);
   }
 }
 
@@ -98,7 +100,7 @@ void ReadService::verifyThenResume(const WaitingReadPointer& read) {
       }
     }
   } catch (...) {
-    return answerError(read, EIO);
+    return failHere(read);
   }
   resumeOrFail(read);
 }
@@ -164,8 +166,8 @@ void ReadService::unitDamaged(const Layer& layer, uint64_t unit) {
   events_.damaged({layer.number(), unit});
 }
 
-void ReadService::fail(const Layer& layer, uint64_t firstUnit, uint64_t lastUnit, int error) {
-  answerTaken(waiting_.takeFailed(layer, firstUnit, lastUnit), error);
+void ReadService::fail(const std::unordered_set<uint64_t>& misses, int error) {
+  answerTaken(waiting_.takeNamed(misses, error), error);
 }
 
 void ReadService::failLayer(const Layer& layer) {
@@ -178,6 +180,19 @@ void ReadService::failSession(const FuseSession& session) {
 
 void ReadService::failAll() {
   answerTaken(waiting_.takeAll(), EIO);
+}
+
+void ReadService::failHere(const WaitingReadPointer& read) {
+  answerError(read, EIO);
+  refused(*read->layer, RefusalReason::internal);
+}
+
+void ReadService::refused(const Layer& layer, RefusalReason reason) {
+  try {
+    events_.refused(layer.number(), reason);
+  } catch (...) {
+    // No memory to tell of it: the count of failed reads has it.
+  }
 }
 
 void ReadService::answerError(const WaitingReadPointer& read, int error) {

@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <memory>
 #include <span>
+#include <unordered_set>
 
 #include "events.h"
 #include "fuse_session.h"
@@ -46,7 +47,8 @@ class ReadService {
   /** Tries the reads again that waited for these units. */
   void unitsArrived(const Layer& layer, uint64_t firstUnit, uint64_t lastUnit);
   void unitDamaged(const Layer& layer, uint64_t unit);
-  void fail(const Layer& layer, uint64_t firstUnit, uint64_t lastUnit, int error);
+  /** Ends the reads whose misses have these names; one that a thread has in hand when it would wait again. */
+  void fail(const std::unordered_set<uint64_t>& misses, int error);
   void failLayer(const Layer& layer);
   void failSession(const FuseSession& session);
   void failAll();
@@ -59,6 +61,8 @@ class ReadService {
   void resumeOrFail(const WaitingReadPointer& read);
   void verifyThenResume(const WaitingReadPointer& read);
   void giveUp(const InterruptWatch::Watched& read);
+  void failHere(const WaitingReadPointer& read);
+  void refused(const Layer& layer, RefusalReason reason);
   void answerError(const WaitingReadPointer& read, int error);
   void answerTaken(std::span<const WaitingReadPointer> reads, int error);
 

@@ -1,7 +1,5 @@
 #include "waiting_reads.h"
 
-#include <algorithm>
-
 namespace lazuli {
 
 bool WaitingReads::add(const WaitingReadPointer& read) {
@@ -22,6 +20,7 @@ void WaitingReads::finish(const WaitingRead& read, bool isInterrupted) {
 WaitingReads::Parked WaitingReads::park(const WaitingReadPointer& read, const Need& need) {
   const std::lock_guard lock(mutex_);
   if (read->isInterrupted) return Parked::interrupted;
+  if (read->failure != 0) return Parked::failed;
   if (read->layer->isRemoved()) return Parked::removed;
   // A unit's state changes before take() looks here: what has arrived by now would not wake this read.
   if (read->layer->state(need.firstMissing) != UnitState::missing) return Parked::unitArrived;
@@ -68,19 +67,11 @@ WaitingReads::Interrupted WaitingReads::interrupt(const FuseSession& session, ui
   return Interrupted::taken;
 }
 
-std::vector<WaitingReadPointer> WaitingReads::takeFailed(const Layer& layer, uint64_t firstUnit, uint64_t lastUnit) {
-  return takeParked([&](const WaitingRead& read) {
-    if (read.layer.get() != &layer) return false;
-    for (const Segment& segment : read.segments) {
-      if (segment.kind != Segment::Kind::data) continue;
-      const Need need = layer.need(segment.offset, segment.length);
-      if (!need.isMissing || need.lastMissing < firstUnit || need.firstMissing > lastUnit) continue;
-      const UnitRange range = layer.units().overlapping(segment.offset, segment.length);
-      for (size_t unit = std::max<size_t>(range.first, firstUnit); unit < range.end && unit <= lastUnit; unit++) {
-        if (layer.state(unit) == UnitState::missing) return true;
-      }
-    }
-    return false;
+std::vector<WaitingReadPointer> WaitingReads::takeNamed(const std::unordered_set<uint64_t>& ids, int error) {
+  return takeParked([&](WaitingRead& read) {
+    if (!ids.contains(read.id)) return false;
+    read.failure = error;
+    return true;
   });
 }
 
@@ -122,7 +113,7 @@ std::vector<WaitingReadPointer> WaitingReads::takeParked(Test test) {
   const std::lock_guard lock(mutex_);
   for (auto at = byRequest_.begin(); at != byRequest_.end();) {
     const WaitingReadPointer read = at->second;
-    if (!read->isParked || !test(*read)) {
+    if (!test(*read) || !read->isParked) {
       ++at;
       continue;
     }

@@ -8,6 +8,7 @@
 #include <memory>
 #include <mutex>
 #include <unordered_map>
+#include <unordered_set>
 #include <utility>
 #include <vector>
 
@@ -33,6 +34,8 @@ struct WaitingRead {
   uint64_t parkedAt = 0;
   bool isParked = false;
   bool isInterrupted = false;
+  /** What the read is to be answered with when it would wait again; 0: it may wait. */
+  int failure = 0;
 };
 
 using WaitingReadPointer = std::shared_ptr<WaitingRead>;
@@ -50,7 +53,7 @@ class WaitingReads {
   /** The read, which is not parked, is answered. JavaScript hears of an interrupt of a read that it was told of. */
   void finish(const WaitingRead& read, bool isInterrupted = false);
 
-  enum class Parked : uint8_t { parked, unitArrived, interrupted, removed };
+  enum class Parked : uint8_t { parked, unitArrived, interrupted, failed, removed };
 
   /** Parks the read until one of take(), fail*() or interrupt() has it. Anything but `parked` leaves it with the caller. */
   Parked park(const WaitingReadPointer& read, const Need& need);
@@ -61,8 +64,8 @@ class WaitingReads {
 
   /** `taken`: the read is the caller's to answer with EINTR. `noted`: the thread that has it will. */
   Interrupted interrupt(const FuseSession& session, uint64_t unique);
-  /** Parked reads that wait for any of these units, out of the list, to be answered with an error. */
-  std::vector<WaitingReadPointer> takeFailed(const Layer& layer, uint64_t firstUnit, uint64_t lastUnit);
+  /** Parked reads whose misses have these names, to be answered with the error; others of them don't park any more. */
+  std::vector<WaitingReadPointer> takeNamed(const std::unordered_set<uint64_t>& ids, int error);
   std::vector<WaitingReadPointer> takeAllOfLayer(const Layer& layer);
   std::vector<WaitingReadPointer> takeAllOfSession(const FuseSession& session);
   std::vector<WaitingReadPointer> takeAll();

@@ -24,5 +24,14 @@ int main() {
   batch = events.take();
   CHECK(batch.interrupts == std::vector<uint64_t>{11});
   CHECK(batch.completions.size() == 1 && batch.completions[0].task == 5);
-  CHECK(batch.misses.empty() && batch.damaged.empty());
+  CHECK(batch.misses.empty() && batch.damaged.empty() && batch.refused.empty());
+  // Refusals are counted, not listed.
+  for (int read = 0; read < 3; read++) events.refused(1, RefusalReason::tooManyWaiting);
+  events.refused(2, RefusalReason::internal);
+  CHECK(wakes == 3);
+  batch = events.take();
+  CHECK(batch.refused.size() == 2);
+  CHECK(batch.refused[0].layer == 1 && batch.refused[0].reads == 3);
+  CHECK(batch.refused[1].reason == RefusalReason::internal && batch.refused[1].reads == 1);
+  CHECK(events.take().refused.empty());
 }

@@ -10,6 +10,9 @@ export const sessionKinds = { flat: 0, tree: 1 } as const;
 /** What became of a unit in `ingest` and `verify`. For `verify`: intact is alreadyPresent, missing or cut short is truncated. */
 export const unitOutcomes = { stored: 0, alreadyPresent: 1, corrupt: 2, truncated: 3, ioError: 4 } as const;
 
+/** Why the plane failed a read by itself: `waitingReadsMax` was reached, or it had no memory for it. */
+export const refusalReasons = { tooManyWaiting: 0, internal: 1 } as const;
+
 export interface NativeLayerOptions {
   /** 1 to 2^32-1; never used again for another layer while the plane lives. */
   readonly number: number;
@@ -28,8 +31,16 @@ export interface Miss {
   readonly layer: number;
   readonly firstUnit: number;
   readonly lastUnit: number;
-  /** Names the read in `onInterrupt`. */
+  /** Names the read in `onInterrupt` and `failReads`, on the whole plane; never used twice. */
   readonly read: bigint;
+}
+
+/** Reads of a layer that got EIO without a miss, or after one that JavaScript may not know. */
+export interface Refusal {
+  readonly layer: number;
+  readonly reads: number;
+  /** One of `refusalReasons`. */
+  readonly reason: number;
 }
 
 export interface PlaneOptions {
@@ -37,7 +48,7 @@ export interface PlaneOptions {
   readonly fuseThreads: number;
   /** Threads that decode and verify. */
   readonly workerThreads: number;
-  /** Reads that may wait for missing units at once; a read beyond it gets EAGAIN→EIO after being counted. */
+  /** Reads that may wait for missing units at once; a read beyond it gets EIO, see `onRefused`. */
   readonly waitingReadsMax: number;
   /** Called on the JS thread with all misses since the last call. */
   readonly onMiss: (misses: readonly Miss[]) => void;
@@ -45,6 +56,8 @@ export interface PlaneOptions {
   readonly onInterrupt: (reads: readonly bigint[]) => void;
   /** Units that were stored but failed their check when read again (bad disk): they are missing once more. */
   readonly onDamaged: (damaged: readonly { layer: number; unit: number }[]) => void;
+  /** Reads that the plane failed by itself since the last call, one entry for each layer and reason. */
+  readonly onRefused: (refused: readonly Refusal[]) => void;
 }
 
 export interface IngestOptions {
@@ -94,8 +107,11 @@ export interface NativePlane {
   closeSession(session: number): void;
   /** Decodes, verifies, writes, sets the bits and answers the reads that waited. One outcome a unit, in order. */
   ingest(options: IngestOptions): Promise<Uint8Array>;
-  /** Answers reads that wait for these units with -errno. Units stored meanwhile are not touched. */
-  failUnits(layer: number, firstUnit: number, lastUnit: number, errno: number): void;
+  /**
+   * Answers the reads of these misses with -errno; one that a thread has in hand only if it would wait again. Names of
+   * reads that were answered are passed over.
+   */
+  failReads(reads: readonly bigint[], errno: number): void;
   /** One bit a unit: present, verified or not. */
   presence(layer: number): Uint8Array;
   presentCount(layer: number): number;

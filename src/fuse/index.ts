@@ -2,7 +2,7 @@
  * The TypeScript half of the data plane: loads the native addon (native/) and mounts its FUSE sessions.
  *
  *     const binding = loadBinding();
- *     const plane = new binding.Plane({ fuseThreads: 4, workerThreads: 2, waitingReadsMax: 4096, onMiss, onInterrupt, onDamaged });
+ *     const plane = new binding.Plane({ fuseThreads: 4, workerThreads: 2, waitingReadsMax: 4096, onMiss, onInterrupt, onDamaged, onRefused });
  *     const fuseFd = binding.openFuse();
  *     const session = plane.openSession({ kind: sessionKinds.flat, layer: 0, fuseFd, adopted: false });
  *     await mountFuse({ binding, fuseFd, target: "/run/lazuli/data", kind: sessionKinds.flat });
@@ -31,6 +31,8 @@ export {
   type NativePlane,
   type PlaneOptions,
   type PlaneStats,
+  type Refusal,
+  refusalReasons,
   type SessionOptions,
   sessionKinds,
   unitOutcomes,

@@ -62,17 +62,24 @@ export class Demands {
     }
   }
 
-  /** Takes out the reads that wait for a missing unit of this range; returns how many. */
-  fail(first: number, last: number): number {
-    let count = 0;
-    for (const demand of this.#demands.values()) {
+  /** Takes out the reads that wait for a missing unit of this range. */
+  fail(first: number, last: number): Demand[] {
+    return this.#failAll((demand) => {
       const from = Math.max(first, demand.first);
       const to = Math.min(last, demand.last);
-      if (from > to || this.#ledger.hasAll(from, to)) continue;
-      this.#leave(demand, "failed");
-      count += 1;
-    }
-    return count;
+      return from <= to && !this.#ledger.hasAll(from, to);
+    });
+  }
+
+  /** Takes out the reads that wait since this time or longer. */
+  expire(since: number): Demand[] {
+    return this.#failAll((demand) => demand.since <= since);
+  }
+
+  #failAll(isMeant: (demand: Demand) => boolean): Demand[] {
+    const failed = [...this.#demands.values()].filter(isMeant);
+    for (const demand of failed) this.#leave(demand, "failed");
+    return failed;
   }
 
   #leave(demand: Demand, outcome: "served" | "failed" | "interrupted"): void {

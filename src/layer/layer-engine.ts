@@ -85,6 +85,7 @@ export async function openLayerEngine(options: LayerEngineOptions): Promise<Open
     onMiss: (misses) => scheduler.onMiss(misses),
     onInterrupt: (reads) => scheduler.onInterrupt(reads),
     onDamaged: (damaged) => scheduler.onDamaged(damaged),
+    onRefused: (refused) => scheduler.onRefused(refused),
   });
   try {
     const rung = await probeLadder({ binding: options.binding, plane, state, mount: options.mount });

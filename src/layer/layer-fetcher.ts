@@ -1,11 +1,11 @@
 import { constants } from "node:os";
 import type { Digest } from "../bytes/index.js";
 import { LazuliError } from "../errors/index.js";
-import { type NativePlane, unitOutcomes } from "../fuse/index.js";
+import { type NativePlane, refusalReasons, unitOutcomes } from "../fuse/index.js";
 import { Backoff } from "./backoff.js";
 import type { Clock, Timer } from "./clock.js";
 import { type Demand, Demands } from "./demands.js";
-import { corruptChannel, failedChannel, fetchedChannel, retryChannel } from "./events.js";
+import { corruptChannel, fetchedChannel, retryChannel } from "./events.js";
 import type { LazySource } from "./lazy-source.js";
 import {
   BACKGROUND_REQUEST_BYTES_MAX,
@@ -18,14 +18,16 @@ import {
   REQUEST_BYTES_MAX,
   RETRY_FIRST_MS,
   RETRY_LONGEST_MS,
+  WAITING_READS_MAX,
 } from "./limits.js";
 import { planRequest, type RequestPlan } from "./plan-request.js";
+import { type ReadFailureReason, ReadFailures } from "./read-failures.js";
 import { Readahead } from "./readahead.js";
 import { Transfer } from "./transfer.js";
 import type { UnitLedger } from "./unit-ledger.js";
 
 /** What the scheduler needs of the native plane. */
-export type UnitPlane = Pick<NativePlane, "ingest" | "failUnits" | "presence">;
+export type UnitPlane = Pick<NativePlane, "ingest" | "failReads" | "presence">;
 
 export interface LayerFetcherOptions {
   readonly number: number;
@@ -44,8 +46,7 @@ export interface LayerFetcherOptions {
   readonly onChange: (units: number) => void;
 }
 
-/** A read in the hands of a native thread escapes a failure; after so long its units are failed once more. */
-const FAIL_AGAIN_MS = 1_000;
+const LAYER_CLOSED = "The layer was closed while reads waited";
 
 /** What one layer wants fetched, and how it takes what comes. When a request may start is the scheduler's to say. */
 export class LayerFetcher {
@@ -53,6 +54,7 @@ export class LayerFetcher {
   readonly #options: LayerFetcherOptions;
   readonly #demands: Demands;
   readonly #readahead: Readahead;
+  readonly #failures: ReadFailures;
   readonly #running = new Set<Promise<void>>();
   #deadline: Timer | undefined;
   #retry: Timer | undefined;
@@ -63,11 +65,13 @@ export class LayerFetcher {
   #isClosed = false;
   #fetchedBytes = 0;
   #lastError: string | undefined;
+  #sourceError: { readonly at: number; readonly message: string } | undefined;
 
   constructor(options: LayerFetcherOptions) {
     this.#options = options;
     this.#demands = new Demands(options);
     this.#readahead = new Readahead(options.readaheadMaxBytes);
+    this.#failures = new ReadFailures(options);
     this.#retryPause = new Backoff({ ...options, firstMs: RETRY_FIRST_MS, longestMs: RETRY_LONGEST_MS });
     this.#fillPause = new Backoff({
       ...options,
@@ -99,9 +103,9 @@ export class LayerFetcher {
 
   /** A read waits for the missing ones of these units. */
   demand(read: bigint, first: number, last: number): void {
-    const { ledger, plane, number } = this.#options;
+    const { ledger, clock } = this.#options;
     if (this.#isClosed) {
-      plane.failUnits(number, first, last, constants.errno.EIO);
+      this.#fail([{ read, first, last, since: clock.now() }], "layer-closed", LAYER_CLOSED);
       return;
     }
     if (ledger.hasAll(first, last) && !this.#isMissingInPlane(first, last)) {
@@ -125,6 +129,20 @@ export class LayerFetcher {
     }
     this.#armDeadline();
     return true;
+  }
+
+  /** The native plane failed reads by itself. */
+  refused(reads: number, reason: number): void {
+    const isFull = reason === refusalReasons.tooManyWaiting;
+    this.#lastError = isFull
+      ? `Reads failed at once: ${WAITING_READS_MAX} wait for missing bytes already`
+      : "Reads failed in the data plane, which had no memory for them";
+    this.#failures.report({
+      reason: isFull ? "waiting-reads-full" : "plane-failed",
+      reads,
+      units: undefined,
+      error: this.#lastError,
+    });
   }
 
   damaged(unit: number): void {
@@ -227,7 +245,7 @@ export class LayerFetcher {
     this.#retry?.cancel();
     for (const transfer of this.transfers) transfer.cancel("The layer is closed");
     await Promise.all(this.#running);
-    for (const demand of [...this.#demands]) this.#fail(demand.first, demand.last, "layer-closed");
+    this.#fail(this.#demands.expire(Number.POSITIVE_INFINITY), "layer-closed", LAYER_CLOSED);
     this.#deadline?.cancel();
   }
 
@@ -285,20 +303,22 @@ export class LayerFetcher {
     source.distrust({ offset: ledger.units.blobOffset(unit), length: ledger.units.blobLength(unit) });
     corruptChannel.publish({ digest, unit, origin: "source" });
     this.#lastError = `The source's bytes for unit ${unit} do not have the digest that the index names`;
-    if (ledger.countFailure(unit) >= CORRUPT_ATTEMPTS_MAX) this.#fail(unit, unit, "source-corrupt");
+    if (ledger.countFailure(unit) < CORRUPT_ATTEMPTS_MAX) return;
+    this.#fail(this.#demands.fail(unit, unit), "source-corrupt", this.#lastError);
   }
 
   /** The disk refused the bytes (full, broken): fetching them again would not help its readers now. */
   #diskFailed(unit: number): void {
     this.#lastError = `Unit ${unit} could not be written to the data file`;
     this.#fillPause.failed();
-    this.#fail(unit, unit, "disk-failed");
+    this.#fail(this.#demands.fail(unit, unit), "disk-failed", this.#lastError);
   }
 
   #failed(error: LazuliError, transfer: Transfer): void {
     const { source, clock, digest, wake } = this.#options;
     const { priority } = transfer;
     this.#lastError = error.message;
+    this.#sourceError = { at: clock.now(), message: error.message };
     source.failed(error);
     if (priority === "background") {
       const delayMs = this.#fillPause.failed();
@@ -315,18 +335,16 @@ export class LayerFetcher {
     retryChannel.publish({ digest, priority, code: error.code, delayMs });
   }
 
-  /** Reads that wait for missing units of this range get EIO. */
-  #fail(first: number, last: number, reason: string): void {
-    const { plane, number, digest, clock } = this.#options;
-    const reads = this.#demands.fail(first, last);
-    plane.failUnits(number, first, last, constants.errno.EIO);
-    if (reads === 0) return;
-    failedChannel.publish({ digest, reads, reason });
-    clock.after(FAIL_AGAIN_MS, () => {
-      if (!this.#isClosed && !this.#demands.overlap(first, last)) {
-        plane.failUnits(number, first, last, constants.errno.EIO);
-      }
-    });
+  /** These reads, which have left the demands, get EIO. */
+  #fail(demands: readonly Demand[], reason: ReadFailureReason, error: string): void {
+    const [oldest] = demands;
+    if (oldest === undefined) return;
+    this.#lastError = error;
+    this.#failures.report({ reason, reads: demands.length, units: oldest, error });
+    this.#options.plane.failReads(
+      demands.map(({ read }) => read),
+      constants.errno.EIO,
+    );
   }
 
   #armDeadline(): void {
@@ -342,14 +360,16 @@ export class LayerFetcher {
 
   #expire(): void {
     const { clock, demandDeadlineMs } = this.#options;
-    for (const demand of [...this.#demands]) {
-      if (demand.since + demandDeadlineMs > clock.now()) break;
-      this.#fail(demand.first, demand.last, "demand-deadline");
-      for (const transfer of this.transfers) {
-        const isLate = transfer.priority === "demand" && transfer.overlaps(demand.first, demand.last);
-        if (isLate && !this.#demands.overlap(transfer.firstUnit, transfer.lastUnit)) {
-          transfer.cancel("Nobody waits for it any more");
-        }
+    const late = this.#demands.expire(clock.now() - demandDeadlineMs);
+    const error = this.#sourceError;
+    const isRecent = error !== undefined && late.some(({ since }) => since <= error.at);
+    const cause = isRecent ? error.message : "the source did not answer in time";
+    this.#fail(late, "demand-deadline", `Nothing came within ${demandDeadlineMs} ms: ${cause}`);
+    for (const transfer of this.transfers) {
+      if (transfer.priority !== "demand") continue;
+      const isLate = late.some(({ first, last }) => transfer.overlaps(first, last));
+      if (isLate && !this.#demands.overlap(transfer.firstUnit, transfer.lastUnit)) {
+        transfer.cancel("Nobody waits for it any more");
       }
     }
     this.#armDeadline();

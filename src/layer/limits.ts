@@ -39,9 +39,11 @@ export const CORRUPT_ATTEMPTS_MAX = 3;
 /** Units of a layer whose failures are remembered; beyond it the oldest memory goes. */
 export const CORRUPT_UNITS_MAX = 4096;
 
-/** First and longest pause after a failed request of a layer; doubled each time. */
+/** First and longest pause after a failed request of a layer; doubled each time. So soon a read goes on after an outage. */
 export const RETRY_FIRST_MS = 250;
-export const RETRY_LONGEST_MS = 5_000;
+export const RETRY_LONGEST_MS = 1_000;
+/** After a line about failed reads of a layer, others of the same reason are only counted for so long. */
+export const FAILED_READS_LOG_MS = 10_000;
 /** Failures in a row after which a prefetch is given up; the background and readers go on. */
 export const PREFETCH_FAILURES_MAX = 5;
 /** No background request starts before nobody has waited for this long. */

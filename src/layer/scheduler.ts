@@ -1,4 +1,4 @@
-import type { Miss } from "../fuse/index.js";
+import type { Miss, Refusal } from "../fuse/index.js";
 import type { Clock, Timer } from "./clock.js";
 import type { LayerFetcher } from "./layer-fetcher.js";
 import {
@@ -105,6 +105,10 @@ export class Scheduler {
       this.#unfilled.add(fetcher);
     }
     this.wake();
+  }
+
+  onRefused(refused: readonly Refusal[]): void {
+    for (const { layer, reads, reason } of refused) this.#fetchers.get(layer)?.refused(reads, reason);
   }
 
   /** Looks once, after what runs now, whether requests can start. */

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { promisify } from "node:util";
 import t from "tap";
 import { delay } from "../../src/async/index.js";
-import { unitOutcomes } from "../../src/fuse/index.js";
+import { refusalReasons, unitOutcomes } from "../../src/fuse/index.js";
 import {
   addSample,
   allPresent,
@@ -75,21 +75,26 @@ t.test("read() gives zeros between the units and ends with the file", async (t) 
   t.ok(tail.bytes.equals(sample.data.subarray(13_000)));
 });
 
-t.test("failUnits() ends the reads that wait for these units with the errno, and no others", async (t) => {
+t.test("failReads() ends these reads with the errno, and no others of the same units", async (t) => {
   await using rig = await makeRig();
   const sample = makeGzipSample(4, 64 * 1024);
   addSample(rig, 1, sample);
   const path = join(rig.mount, "1");
   const first = dd(path, { offset: 0, length: 4096, direct: true });
-  const second = dd(path, { offset: 128 * 1024, length: 4096, direct: true });
+  await rig.until(() => rig.misses.length === 1);
+  const second = dd(path, { offset: 8192, length: 4096, direct: true });
   await rig.until(() => rig.misses.length === 2);
-  rig.plane.failUnits(1, 0, 1, 5);
+  const { read } = rig.misses[0]!;
+  t.throws(() => rig.plane.failReads([5 as unknown as bigint], 5), { message: /bigint/ });
+  t.throws(() => rig.plane.failReads([-1n], 5), { message: /bigint/ });
+  rig.plane.failReads([read, 1_000_000n], 5);
   const failed = await first;
   t.equal(failed.code, 1);
   t.match(failed.message, EIO_TEXT);
   t.equal(rig.plane.stats().waitingReads, 1);
-  await ingest(rig, 1, sample, { firstUnit: 2, lastUnit: 2 });
-  t.ok((await second).bytes.equals(sample.data.subarray(128 * 1024, 128 * 1024 + 4096)));
+  rig.plane.failReads([read], 5);
+  await ingest(rig, 1, sample, { firstUnit: 0, lastUnit: 0 });
+  t.ok((await second).bytes.equals(sample.data.subarray(8192, 8192 + 4096)));
 });
 
 t.test("onInterrupt() names the read of a process that was killed", async (t) => {
@@ -133,6 +138,8 @@ t.test("read() beyond waitingReadsMax fails at once", async (t) => {
   const second = await dd(path, { offset: 64 * 1024, length: 4096, direct: true });
   t.match(second.message, EIO_TEXT);
   t.equal(rig.plane.stats().failedReads, 1);
+  await rig.until(() => rig.refused.length > 0);
+  t.same(rig.refused, [{ layer: 1, reads: 1, reason: refusalReasons.tooManyWaiting }]);
   await ingest(rig, 1, sample, { firstUnit: 0, lastUnit: 0 });
   t.ok((await first).bytes.equals(sample.data.subarray(0, 4096)));
 });

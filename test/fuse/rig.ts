@@ -11,6 +11,7 @@ import {
   type Miss,
   mountFuse,
   type NativePlane,
+  type Refusal,
   sessionKinds,
   unmountFuse,
 } from "../../src/fuse/index.js";
@@ -27,6 +28,7 @@ export interface Rig extends AsyncDisposable {
   readonly misses: Miss[];
   readonly interrupts: bigint[];
   readonly damaged: { layer: number; unit: number }[];
+  readonly refused: Refusal[];
   /** Resolves when `test` holds; asks after each event of the plane. */
   until(test: () => boolean): Promise<void>;
   /** Called for each miss, from its event. */
@@ -51,6 +53,7 @@ export async function makeRig(options: RigOptions = {}): Promise<Rig> {
   const misses: Miss[] = [];
   const interrupts: bigint[] = [];
   const damaged: { layer: number; unit: number }[] = [];
+  const refused: Refusal[] = [];
   const plane = new binding.Plane({
     fuseThreads: options.fuseThreads ?? 2,
     workerThreads: options.workerThreads ?? 2,
@@ -68,6 +71,10 @@ export async function makeRig(options: RigOptions = {}): Promise<Rig> {
       damaged.push(...batch);
       told();
     },
+    onRefused: (batch) => {
+      refused.push(...batch);
+      told();
+    },
   });
   const fuseFd = binding.openFuse();
   const session = plane.openSession({ kind: sessionKinds.flat, layer: 0, fuseFd, adopted: false });
@@ -79,6 +86,7 @@ export async function makeRig(options: RigOptions = {}): Promise<Rig> {
     misses,
     interrupts,
     damaged,
+    refused,
     onMiss: () => {},
     until: (test) =>
       new Promise((resolve) => {

@@ -14,6 +14,7 @@ const plane = new binding.Plane({
   onMiss: (misses) => process.stdout.write("miss\n".repeat(misses.length)),
   onInterrupt: () => {},
   onDamaged: () => {},
+  onRefused: () => {},
 });
 const units = readFileSync(tablePath!);
 const present = new Uint8Array(units.length);

@@ -58,6 +58,7 @@ t.test("openSession() with an adopted descriptor answers the reads that a killed
     },
     onInterrupt: () => {},
     onDamaged: () => {},
+    onRefused: () => {},
   });
   t.teardown(() => plane.close());
   const dataFd = openSync(paths.data, "r+");

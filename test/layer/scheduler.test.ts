@@ -1,5 +1,7 @@
 import t from "tap";
+import { refusalReasons } from "../../src/fuse/index.js";
 import { CORRUPT_ATTEMPTS_MAX, DEMAND_REQUESTS_PER_LAYER_MAX, KIB, MIB } from "../../src/layer/limits.js";
+import { type LogRecord, logChannel } from "../../src/observe/index.js";
 import { settle } from "../../testing/layer/fake-clock.js";
 import { schedulerRig } from "../../testing/layer/scheduler-rig.js";
 
@@ -94,12 +96,12 @@ t.test("a request that fails is made again until its source is back", async (t) 
   rig.miss(1n, 0);
   await rig.clock.advance(10_000);
   const tries = rig.source.requests.length;
-  t.ok(tries >= 4 && tries <= 10, `it paces itself: ${tries} tries`);
+  t.ok(tries >= 8 && tries <= 14, `it paces itself: ${tries} tries`);
   t.equal(rig.plane.failed.length, 0);
   t.match(rig.fetcher.lastError, /source is down/);
   rig.source.isDown = false;
-  await rig.clock.advance(5_000);
-  t.ok(rig.plane.present.has(0));
+  await rig.clock.advance(1_000);
+  t.ok(rig.plane.present.has(0), "a read goes on within a second of the source's return");
   t.equal(rig.fetcher.waitingReads, 0);
 });
 
@@ -110,7 +112,8 @@ t.test("a read gets EIO at its deadline and not before", async (t) => {
   await rig.clock.advance(29_999);
   t.equal(rig.plane.failed.length, 0);
   await rig.clock.advance(1);
-  t.same(rig.plane.failed, [{ first: 2, last: 3, errno: EIO }]);
+  t.same(rig.plane.failed, [{ reads: [1n], errno: EIO }]);
+  t.match(rig.fetcher.lastError, /30000 ms.*source is down/);
   t.equal(rig.fetcher.waitingReads, 0);
   const tries = rig.source.requests.length;
   await rig.clock.advance(60_000);
@@ -119,6 +122,48 @@ t.test("a read gets EIO at its deadline and not before", async (t) => {
   rig.miss(2n, 2, 3);
   await rig.clock.advance(5_000);
   t.ok(rig.plane.present.has(3), "the next read starts anew");
+});
+
+t.test("each read has a deadline of its own", async (t) => {
+  const rig = schedulerRig({ units: 8, unitBytes: 16 * KIB, demandDeadlineMs: 30_000 });
+  rig.source.isDown = true;
+  rig.miss(1n, 2);
+  rig.miss(2n, 2);
+  await rig.clock.advance(10_000);
+  rig.miss(3n, 2);
+  await rig.clock.advance(20_000);
+  t.same(rig.plane.failed, [{ reads: [1n, 2n], errno: EIO }]);
+  t.equal(rig.fetcher.waitingReads, 1, "a younger read of the same unit goes on waiting");
+  rig.source.isDown = false;
+  await rig.clock.advance(5_000);
+  t.equal(rig.fetcher.waitingReads, 0);
+  t.equal(rig.plane.failed.length, 1);
+  t.ok(rig.plane.present.has(2), "and is served");
+});
+
+t.test("reads that fail are explained in the log, a few lines for many", async (t) => {
+  const records: LogRecord[] = [];
+  using _log = logChannel.subscribe((record) => records.push(record));
+  const rig = schedulerRig({ units: 8, unitBytes: 16 * KIB, demandDeadlineMs: 1_000 });
+  rig.source.hold();
+  for (let read = 1; read <= 24; read += 1) {
+    rig.miss(BigInt(read), 2, 3);
+    await rig.clock.advance(500);
+  }
+  await rig.clock.advance(1_000);
+  rig.scheduler.onRefused([{ layer: 1, reads: 7, reason: refusalReasons.tooManyWaiting }]);
+  t.match(rig.fetcher.lastError, /wait for missing bytes already/);
+  rig.scheduler.onRefused([{ layer: 1, reads: 2, reason: refusalReasons.internal }]);
+  t.match(rig.fetcher.lastError, /no memory/);
+  const digest = rig.source.digest;
+  const late = { level: "warn", digest, reason: "demand-deadline", units: "2-3", error: /did not answer/ };
+  const [first, second, ...others] = records;
+  t.match([first, second], [{ ...late, readsWithoutLine: 0 }, late]);
+  t.ok(Number(second?.["readsWithoutLine"]) >= 15, "a line tells of those that had none");
+  t.match(others, [
+    { level: "warn", digest, reason: "waiting-reads-full", reads: 7 },
+    { level: "warn", digest, reason: "plane-failed", reads: 2 },
+  ]);
 });
 
 t.test("a request that hangs is given up at the deadline", async (t) => {
@@ -144,7 +189,8 @@ t.test("wrong bytes are fetched again, and fail their readers in the end", async
   rig.miss(2n, 5);
   await settle();
   t.equal(rig.source.requests.length, CORRUPT_ATTEMPTS_MAX);
-  t.same(rig.plane.failed, [{ first: 5, last: 5, errno: EIO }]);
+  t.same(rig.plane.failed, [{ reads: [2n], errno: EIO }]);
+  t.match(rig.fetcher.lastError, /unit 5 do not have the digest/);
   t.notOk(rig.plane.present.has(5));
   rig.source.wrong = undefined;
   rig.miss(3n, 5);
@@ -158,7 +204,8 @@ t.test("a unit that the disk refuses fails its readers without another fetch", a
   rig.miss(1n, 3);
   await settle();
   t.equal(rig.source.requests.length, 1);
-  t.same(rig.plane.failed, [{ first: 3, last: 3, errno: EIO }]);
+  t.same(rig.plane.failed, [{ reads: [1n], errno: EIO }]);
+  t.match(rig.fetcher.lastError, /Unit 3 could not be written/);
 });
 
 t.test("onInterrupt() cancels what nobody waits for any more", async (t) => {

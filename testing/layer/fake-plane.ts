@@ -8,7 +8,8 @@ import { encodeUnitTable, type Unit, type UnitTable } from "../../src/units/inde
 export class FakePlane implements UnitPlane {
   readonly present: BitSet;
   readonly ingested: { readonly firstUnit: number; readonly lastUnit: number }[] = [];
-  readonly failed: { readonly first: number; readonly last: number; readonly errno: number }[] = [];
+  /** Calls of failReads(). */
+  readonly failed: { readonly reads: readonly bigint[]; readonly errno: number }[] = [];
   /** Units whose write fails. */
   readonly broken = new Set<number>();
   readonly #units: UnitTable;
@@ -28,8 +29,8 @@ export class FakePlane implements UnitPlane {
     return outcomes;
   }
 
-  failUnits(_layer: number, first: number, last: number, errno: number): void {
-    this.failed.push({ first, last, errno });
+  failReads(reads: readonly bigint[], errno: number): void {
+    this.failed.push({ reads, errno });
   }
 
   presence(): Uint8Array {
