@@ -68,7 +68,7 @@ const layer = {
   }),
   readaheadMaxBytes: sizeField({
     key: "readahead_max",
-    initial: "1MiB",
+    initial: "4MiB",
     meaning: "Most bytes that are fetched beyond a read when a process reads a file in order.",
   }),
   backgroundFill: booleanField({
@@ -133,7 +133,7 @@ const registry = {
     key: "attempts",
     min: 1,
     max: 20,
-    initial: 8,
+    initial: 16,
     meaning:
       "Most rounds over all mirrors for one request, with growing waits between them. `demand_deadline` ends it earlier.",
   }),

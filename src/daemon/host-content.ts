@@ -98,6 +98,7 @@ export function hostContent(options: HostContentOptions): HostContent {
     signal: AbortSignal,
   ): Promise<FoundLayer | undefined> => {
     const { image, repositories } = choice;
+    if (query.told?.reference !== undefined) return found(query, image, query.told.reference);
     for (const source of repositories) {
       const reference = await referenceOf(options, { namespace: query.namespace, image, source, signal });
       if (reference !== undefined) return found(query, image, reference);
@@ -172,7 +173,10 @@ function chosen(
   index: ImageIndex,
   sources: ReadonlyMap<string, readonly string[]>,
 ): Choice | undefined {
-  const images = index.imagesWith(query.namespace, query.chainId);
+  const { reference, digest } = query.told ?? {};
+  const images = index
+    .imagesWith(query.namespace, query.chainId)
+    .filter((image) => digest === undefined || layerAt(image, query.chainId).descriptor.digest === digest);
   const blobs = new Set(images.map((image) => layerAt(image, query.chainId).descriptor.digest));
   if (blobs.size > 1) {
     // A chain id is what a config claims. Where two images claim it for different blobs, one may be a forgery that
@@ -186,7 +190,7 @@ function chosen(
   }
   for (const image of images) {
     const repositories = sources.get(`${image.namespace} ${image.manifestDigest}`) ?? [];
-    if (repositories.length > 0) return { image, repositories };
+    if (repositories.length > 0 || reference !== undefined) return { image, repositories };
   }
   return undefined;
 }

@@ -61,6 +61,7 @@ async function lookUp(
     found = await hostContent.findLayer({
       namespace: namespaceOf(request.key),
       chainId: request.target,
+      told: { reference: told.reference, digest: told.digest },
       signal: deadline.signal,
     });
   } catch (thrown) {

@@ -42,6 +42,8 @@ export interface LayerResolver {
 export interface LayerQuery {
   readonly namespace: string;
   readonly chainId: string;
+  /** What labels told already: only images that have this blob are looked at, and the reference is not looked for. */
+  readonly told?: { readonly reference: string | undefined; readonly digest: Digest | undefined };
   readonly signal?: AbortSignal | undefined;
 }
 
