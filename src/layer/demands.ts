@@ -36,8 +36,8 @@ export class Demands {
     return this.#demands.values();
   }
 
-  add(read: bigint, first: number, last: number): void {
-    this.#demands.set(read, { read, first, last, since: this.#clock.now() });
+  add(demand: Demand): void {
+    this.#demands.set(demand.read, demand);
   }
 
   overlap(first: number, last: number): boolean {

@@ -23,6 +23,7 @@ import {
 import { planRequest, type RequestPlan } from "./plan-request.js";
 import { type ReadFailureReason, ReadFailures } from "./read-failures.js";
 import { Readahead } from "./readahead.js";
+import { RecentDeadlines } from "./recent-deadlines.js";
 import { Transfer } from "./transfer.js";
 import type { UnitLedger } from "./unit-ledger.js";
 
@@ -55,6 +56,7 @@ export class LayerFetcher {
   readonly #demands: Demands;
   readonly #readahead: Readahead;
   readonly #failures: ReadFailures;
+  readonly #recentDeadlines: RecentDeadlines;
   readonly #running = new Set<Promise<void>>();
   #deadline: Timer | undefined;
   #retry: Timer | undefined;
@@ -72,6 +74,7 @@ export class LayerFetcher {
     this.#demands = new Demands(options);
     this.#readahead = new Readahead(options.readaheadMaxBytes);
     this.#failures = new ReadFailures(options);
+    this.#recentDeadlines = new RecentDeadlines(options.clock);
     this.#retryPause = new Backoff({ ...options, firstMs: RETRY_FIRST_MS, longestMs: RETRY_LONGEST_MS });
     this.#fillPause = new Backoff({
       ...options,
@@ -104,18 +107,23 @@ export class LayerFetcher {
   /** A read waits for the missing ones of these units. */
   demand(read: bigint, first: number, last: number): void {
     const { ledger, clock } = this.#options;
+    const demand = { read, first, last, since: clock.now() };
     if (this.#isClosed) {
-      this.#fail([{ read, first, last, since: clock.now() }], "layer-closed", LAYER_CLOSED);
+      this.#fail([demand], "layer-closed", LAYER_CLOSED);
       return;
     }
     if (ledger.hasAll(first, last) && !this.#isMissingInPlane(first, last)) {
       // The read was answered while its miss was on the way here.
       return;
     }
+    if (this.#recentDeadlines.isAskedAgain(first, last)) {
+      this.#fail([demand], "demand-deadline", this.#lastError ?? "Nothing came in time");
+      return;
+    }
     for (let unit = first; unit <= last; unit += 1) {
       if (ledger.failures(unit) >= CORRUPT_ATTEMPTS_MAX) ledger.forgetFailures(unit);
     }
-    this.#demands.add(read, first, last);
+    this.#demands.add(demand);
     this.#armDeadline();
   }
 
@@ -364,6 +372,7 @@ export class LayerFetcher {
     const error = this.#sourceError;
     const isRecent = error !== undefined && late.some(({ since }) => since <= error.at);
     const cause = isRecent ? error.message : "the source did not answer in time";
+    for (const { first, last } of late) this.#recentDeadlines.note(first, last);
     this.#fail(late, "demand-deadline", `Nothing came within ${demandDeadlineMs} ms: ${cause}`);
     for (const transfer of this.transfers) {
       if (transfer.priority !== "demand") continue;

@@ -40,27 +40,27 @@ t.test("onMiss() stores the first unit while the rest still arrives", async (t) 
 });
 
 t.test("onMiss() widens its requests while reads go on in order", async (t) => {
-  const rig = schedulerRig({ units: 1024, unitBytes: 16 * KIB, readaheadMaxBytes: MIB });
+  const rig = schedulerRig({ units: 4096, unitBytes: 16 * KIB, readaheadMaxBytes: 3 * MIB });
   for (let read = 0; read < 8; read += 1) {
-    const next = rig.ledger.firstMissing(0, 1023)!;
+    const next = rig.ledger.firstMissing(0, 4095)!;
     rig.miss(BigInt(read), next);
     await settle();
   }
   const lengths = rig.source.requests.map((request) => request.length);
-  t.equal(lengths[0], (256 + 16) * KIB);
-  t.equal(lengths[1], (512 + 16) * KIB);
-  t.equal(lengths.at(-1), MIB + 16 * KIB, "and stops at the maximum");
+  t.equal(lengths[0], MIB + 16 * KIB);
+  t.equal(lengths[1], 2 * MIB + 16 * KIB);
+  t.equal(lengths.at(-1), 3 * MIB + 16 * KIB, "and stops at the maximum");
 });
 
-t.test("onMiss() narrows its requests under random reads and goes without at 0", async (t) => {
-  const rig = schedulerRig({ units: 4096, unitBytes: 16 * KIB, readaheadMaxBytes: MIB });
-  for (const [read, unit] of [4000, 100, 2000, 3000].entries()) {
+t.test("onMiss() keeps its window under random reads and goes without at 0", async (t) => {
+  const rig = schedulerRig({ units: 4096, unitBytes: 16 * KIB, readaheadMaxBytes: 4 * MIB });
+  for (const [read, unit] of [3500, 100, 2000, 2900].entries()) {
     rig.miss(BigInt(read), unit);
     await settle();
   }
   t.same(
     rig.source.requests.map((request) => request.length / KIB - 16),
-    [256, 128, 64, 64],
+    [1024, 1024, 1024, 1024],
   );
   const without = schedulerRig({ units: 16, unitBytes: 16 * KIB, readaheadMaxBytes: 0 });
   without.miss(1n, 3);
@@ -139,6 +139,23 @@ t.test("each read has a deadline of its own", async (t) => {
   t.equal(rig.fetcher.waitingReads, 0);
   t.equal(rig.plane.failed.length, 1);
   t.ok(rig.plane.present.has(2), "and is served");
+});
+
+t.test("what the kernel asks for again right after a deadline shares its outcome", async (t) => {
+  const rig = schedulerRig({ units: 64, unitBytes: 16 * KIB, demandDeadlineMs: 1_000 });
+  rig.source.hold();
+  rig.miss(1n, 8, 15);
+  await rig.clock.advance(1_000);
+  for (let page = 0; page < 8; page += 1) rig.miss(BigInt(page + 2), 8 + page);
+  rig.miss(20n, 40);
+  t.same(
+    rig.plane.failed.map(({ reads }) => reads),
+    Array.from({ length: 9 }, (_, read) => [BigInt(read + 1)]),
+  );
+  t.equal(rig.fetcher.waitingReads, 1, "other units are waited for");
+  await rig.clock.advance(250);
+  rig.miss(21n, 8);
+  t.equal(rig.fetcher.waitingReads, 2, "a later read waits anew");
 });
 
 t.test("reads that fail are explained in the log, a few lines for many", async (t) => {
