@@ -24,9 +24,14 @@ import { serveMetrics } from "./metrics-server.js";
 import { watchLayers, watchPlane } from "./metrics-sources.js";
 import { Startup } from "./startup.js";
 
-/** Waits between rounds over a registry's mirrors grow between these. */
+/**
+ * Waits between rounds over a registry's mirrors grow between these, and up to half more by chance: a read that waits
+ * goes on about a second after the registry is back.
+ */
 const RETRY_WAIT_MIN_MS = 100;
-const RETRY_WAIT_MAX_MS = 8000;
+const RETRY_WAIT_MAX_MS = 700;
+/** A host that asks for a longer pause is asked again after this one. */
+const RETRY_AFTER_MAX_MS = 8000;
 
 export interface StartSnapshotterOptions {
   readonly config: Config;
@@ -187,6 +192,7 @@ function makeRegistry(config: Config, version: string): Registry {
     ...(dockerConfig === undefined ? {} : { dockerConfigPaths: [dockerConfig] }),
     stallTimeoutMs,
     retry: { attempts, minWaitMs: RETRY_WAIT_MIN_MS, maxWaitMs: RETRY_WAIT_MAX_MS },
+    retryAfterMaxMs: RETRY_AFTER_MAX_MS,
     requestsPerHostMax: requestsPerHost,
     userAgent: `lazuli/${version}`,
   });

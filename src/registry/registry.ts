@@ -31,6 +31,8 @@ export interface RegistryOptions {
   readonly connectTimeoutMs?: number;
   /** 8 rounds with waits from 100 ms to 8 s by default. */
   readonly retry?: RetryPolicy;
+  /** Longest pause that a host may ask for with `Retry-After`; the longest wait of `retry` by default. */
+  readonly retryAfterMaxMs?: number;
   /** Requests at once to one host, the others wait; 16 by default. */
   readonly requestsPerHostMax?: number;
   readonly userAgent?: string;
@@ -87,7 +89,7 @@ export class Registry {
       stallTimeoutMs: options.stallTimeoutMs ?? 10_000,
       connectTimeoutMs: options.connectTimeoutMs ?? 5_000,
       requestsPerHostMax,
-      pauseMaxMs: policy.maxWaitMs,
+      pauseMaxMs: options.retryAfterMaxMs ?? policy.maxWaitMs,
       userAgent: options.userAgent ?? "lazuli",
       clock,
       hosts: states,

@@ -9,7 +9,7 @@ import { ATTEMPTS_PER_READ_MAX } from "./limits.js";
 export interface RetryPolicy {
   /** Rounds through the hosts without progress; then the last error is thrown. */
   readonly attempts: number;
-  /** Wait after the first round; doubled after each further one, up to the maximum, which also caps `Retry-After`. */
+  /** Wait after the first round; doubled after each further one, up to the maximum. */
   readonly minWaitMs: number;
   readonly maxWaitMs: number;
 }
