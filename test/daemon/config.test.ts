@@ -27,7 +27,7 @@ t.test("readConfig() gives every default without a file", async (t) => {
   const config: Config = readConfig({});
   t.equal(config.root, "/var/lib/lazuli");
   t.equal(config.snapshotter.resolveTimeoutMs, 30_000);
-  t.equal(config.layer.readaheadMaxBytes, 1024 * 1024);
+  t.equal(config.layer.readaheadMaxBytes, 4 * 1024 * 1024);
   t.equal(config.layer.mount, "auto");
   t.strictSame(config.registry.configPaths, ["/etc/containerd/certs.d"]);
   t.equal(config.metrics.address, undefined);
