@@ -3,7 +3,6 @@
  *
  *     const image = buildEstargz([{ name: "hello", type: "reg", content: "world" }], { chunkSize: 4096 });
  */
-import { createHash } from "node:crypto";
 import { gunzipSync, gzipSync } from "node:zlib";
 import { type Digest, sha256 } from "../src/bytes/index.js";
 import { contentOf, type LayerEntry, modeOf, padding, tarHeader } from "./estargz-tar.js";
@@ -188,7 +187,7 @@ class LayerWriter {
         ...nonZero({ offset: this.#offset, innerOffset: this.#streamSize }),
         // A piece of full length states it, the rest of a file is 0.
         ...(piece.length === chunkSize ? { chunkSize } : {}),
-        chunkDigest: `sha256:${createHash("sha256").update(piece).digest("hex")}`,
+        chunkDigest: sha256(piece),
       });
       this.#append(piece);
     }

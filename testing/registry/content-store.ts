@@ -1,7 +1,6 @@
-import { createHash } from "node:crypto";
 import { open, readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
-import type { Digest } from "../../src/bytes/index.js";
+import { type Digest, sha256 } from "../../src/bytes/index.js";
 
 /** Bytes in memory or in a file. */
 export interface Content {
@@ -32,10 +31,6 @@ export interface StoredManifest {
   readonly digest: Digest;
 }
 
-export function digestOf(bytes: Buffer): Digest {
-  return `sha256:${createHash("sha256").update(bytes).digest("hex")}` as Digest;
-}
-
 /** What the server serves; blobs are in every repository. */
 export class ContentStore {
   readonly #blobs = new Map<string, Content>();
@@ -43,14 +38,14 @@ export class ContentStore {
   readonly #manifests = new Map<string, StoredManifest>();
 
   addBlob(bytes: Buffer): Digest {
-    const digest = digestOf(bytes);
+    const digest = sha256(bytes);
     this.#blobs.set(digest, contentOf(bytes));
     return digest;
   }
 
   addManifest(options: { repository: string; tag?: string; bytes: Buffer; mediaType: string }): Digest {
     const { repository, tag, bytes, mediaType } = options;
-    const manifest = { bytes, mediaType, digest: digestOf(bytes) };
+    const manifest = { bytes, mediaType, digest: sha256(bytes) };
     this.#manifests.set(`${repository} ${manifest.digest}`, manifest);
     if (tag !== undefined) this.#manifests.set(`${repository} ${tag}`, manifest);
     return manifest.digest;
