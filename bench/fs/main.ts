@@ -20,7 +20,7 @@ import { machineFacts, type Spread, spreadOf } from "../machine.js";
 
 const OPENS = 20_000;
 const RANDOM_READS = 20_000;
-const FILE = "usr/bin/perl";
+const FILE = "usr/bin/python3.11";
 
 interface Subject {
   readonly name: string;
@@ -88,7 +88,8 @@ async function prepareSubjects(cleanup: Cleanup, work: string): Promise<Subject[
     await command("bash", ["-c", `find ${folder} -type f -print0 | xargs -0 cat > /dev/null`]);
     console.error(`${rung}: resident memory after reading all ${await residentMiB(pid)} MiB`);
     const messages = async (): Promise<number> =>
-      JSON.parse((await lab.snapshotter.lazuli(["status", "--json"])).stdout).fuseMessages;
+      JSON.parse((await lab.snapshotter.lazuli(["status", "--json"])).stdout).counters
+        .lazuli_fuse_messages_total;
     subjects.push({ name: `lazuli, ${rung}`, folder, messages });
   }
   return subjects;
@@ -111,7 +112,7 @@ async function fuseNative(cleanup: Cleanup, work: string, source: string): Promi
   await new Promise<void>((resolve, reject) => {
     server.stdout.once("data", () => resolve());
     server.once("exit", (code) =>
-      reject(new Error(`fuse-native ended with ${code}: npm run bench:setup installs it`)),
+      reject(new Error(`fuse-native ended with ${code}: npm run bench:fs installs what it needs`)),
     );
   });
   cleanup.add(async () => {

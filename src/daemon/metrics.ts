@@ -89,7 +89,10 @@ export class Metrics {
     this.#register({
       facts,
       type: facts.type,
-      total: undefined,
+      total:
+        facts.type === "counter"
+          ? () => [...facts.read()].reduce((sum, sample) => sum + sample.value, 0)
+          : undefined,
       *lines() {
         let count = 0;
         for (const sample of facts.read()) {
