@@ -5,7 +5,7 @@ import { WAITING_READS_MAX } from "./limits.js";
  * The kernel answers a failed readahead by asking for the same pages one by one, at once. For so long such a read
  * shares the outcome: else a process would wait a whole deadline for each, five in a row for 128 KiB.
  */
-const ASKED_AGAIN_MS = 250;
+const ASKED_AGAIN_MS = 100;
 
 interface Span {
   first: number;

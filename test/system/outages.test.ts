@@ -1,6 +1,7 @@
 import { open, readdir } from "node:fs/promises";
 import { join } from "node:path";
 import t from "tap";
+import { delay } from "../../src/async/index.js";
 import { Cleanup } from "../../testing/rig/cleanup.js";
 import { runInContainer } from "../../testing/rig/container.js";
 import { startDockerRegistry } from "../../testing/rig/docker-registry.js";
@@ -55,7 +56,7 @@ t.test("a registry that dies delays reads or ends them with EIO, and never chang
   );
 
   const waiting = runInContainer(lab, image, "sha256sum /data/large");
-  await new Promise((resolve) => setTimeout(resolve, 2000));
+  await delay(2000);
   await again();
   t.equal((await waiting).stdout.slice(0, 64), expected, "a read that waited gets the right bytes");
   await registry.stop("SIGKILL");
@@ -76,6 +77,8 @@ t.test("a registry that dies delays reads or ends them with EIO, and never chang
   const damaged = await runInContainer(lab, image, "sha256sum /data/large");
   t.not(damaged.code, 0, "damaged bytes are not served");
   await again();
+  // For a moment after a deadline, reads of the same units share its outcome.
+  await delay(500);
   const healed = await runInContainer(lab, image, "sha256sum /data/large");
   t.equal(healed.stdout.slice(0, 64), expected, "they are fetched again");
 });
