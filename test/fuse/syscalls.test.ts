@@ -99,7 +99,8 @@ t.test("failed calls tell their errno and their name", async (t) => {
 t.test("more calls than threads are all answered", async (t) => {
   const path = target("many");
   await Promise.all(Array.from({ length: 100 }, () => binding.mount("none", path, "tmpfs", 0, "size=4k")));
-  await Promise.all(Array.from({ length: 100 }, () => binding.umount(path, MNT_DETACH)));
+  // One after the other: two that run at once may find the same mount on top, and one of them fails.
+  for (let count = 0; count < 100; count += 1) await binding.umount(path, MNT_DETACH);
   await t.rejects(binding.umount(path, 0), { code: "EINVAL" });
 });
 
