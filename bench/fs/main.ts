@@ -6,16 +6,15 @@
  *     node dist/bench/fs/main.js [--rounds 5] [--json]
  */
 import { spawn } from "node:child_process";
-import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { Cleanup } from "../../testing/rig/cleanup.js";
 import { command } from "../../testing/rig/command.js";
-import { imageCache, registryWithImage } from "../../testing/rig/estargz-image.js";
 import { projectRoot, startLab } from "../../testing/rig/lab.js";
 import { mountImage } from "../../testing/rig/mounted-image.js";
-import { pythonImageArchive, pythonImageName } from "../../testing/rig/python-image.js";
+import { pythonRegistry } from "../../testing/rig/python-registry.js";
 import { machineFacts, type Spread, spreadOf } from "../machine.js";
 
 const OPENS = 20_000;
@@ -52,18 +51,7 @@ async function main(): Promise<void> {
 
 /** The same tree several times: overlayfs on local files, both lazy rungs, and fuse-native. */
 async function prepareSubjects(cleanup: Cleanup, work: string): Promise<Subject[]> {
-  const cache = imageCache(projectRoot);
-  await mkdir(cache, { recursive: true });
-  const registry = await registryWithImage({
-    folder: join(cache, "python-registry"),
-    scratch: join(work, "convert"),
-    repository: "python",
-    makeArchive: async () => ({
-      archive: await pythonImageArchive({ folder: cache }),
-      name: pythonImageName,
-    }),
-    variants: { esgz: [] },
-  });
+  const registry = await pythonRegistry({ projectRoot, scratch: work });
   cleanup.add(() => registry.stop());
   const image = `${registry.host}/python:esgz`;
   const subjects: Subject[] = [];

@@ -2,7 +2,7 @@
  * The demonstration: one python program, started once after a full pull by containerd alone and once lazily through
  * lazuli, over the same simulated link.
  */
-import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -10,8 +10,7 @@ import { type Link, startLink } from "../../testing/link/index.js";
 import { Cleanup } from "../../testing/rig/cleanup.js";
 import { command } from "../../testing/rig/command.js";
 import { startContainerd } from "../../testing/rig/containerd.js";
-import { imageCache, registryWithImage } from "../../testing/rig/estargz-image.js";
-import { pythonImageArchive, pythonImageName } from "../../testing/rig/python-image.js";
+import { pythonRegistry } from "../../testing/rig/python-registry.js";
 import { startSnapshotter, unmountSnapshotter } from "../../testing/rig/snapshotter.js";
 import { progress, timelineTable } from "./print.js";
 import { type Timeline, timeStart } from "./time-start.js";
@@ -24,20 +23,9 @@ async function main(): Promise<void> {
   await using cleanup = new Cleanup();
   const work = await mkdtemp(join(tmpdir(), "lazuli-demo-"));
   cleanup.add(() => rm(work, { recursive: true, force: true }));
-  const cache = imageCache(root);
-  await mkdir(cache, { recursive: true });
 
   progress("registry and python image (built from Debian packages and converted to eStargz the first time)");
-  const registry = await registryWithImage({
-    folder: join(cache, "python-registry"),
-    scratch: join(work, "convert"),
-    repository: "python",
-    makeArchive: async () => ({
-      archive: await pythonImageArchive({ folder: cache }),
-      name: pythonImageName,
-    }),
-    variants: { esgz: [] },
-  });
+  const registry = await pythonRegistry({ projectRoot: root, scratch: work });
   cleanup.add(() => registry.stop());
   const link = await startLink({
     target: { host: "127.0.0.1", port: registry.port },
