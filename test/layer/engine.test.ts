@@ -100,7 +100,8 @@ for (const mount of ["erofs", "fuse-tree"] as const) {
     await t.rejects(first.mountPoint(request.digest), { code: "UNAVAILABLE" });
 
     const second = await rig.open({ mount, demandDeadlineMs: 300 });
-    t.equal(second.status(request.digest).cachedUnits, cached, "the bitmap was written");
+    // Readahead may have stored more between the question and the end.
+    t.ok(second.status(request.digest).cachedUnits >= cached, "the bitmap was written");
     const after = await second.mountPoint(request.digest);
     t.match((await child("sha256sum", join(after, read))).stdout, expected.get(read));
     t.equal(second.status(request.digest).fetchedBytes, 0);
