@@ -43,14 +43,19 @@ export async function createLayerFolder(options: {
   await mkdir(temporary, { mode: 0o700 });
   try {
     const paths = pathsIn(temporary);
-    await writeSynced(paths.units, units.buffer);
-    await writeSynced(paths.meta, meta);
-    await writeSynced(
-      paths.bitmap,
-      encodeBitmap(new BitSet(units.count).bytes, { units: units.count, tableSha256: tableSha256(units) }),
-    );
-    await makeDataFile(paths.data, units.dataSize);
-    await writeSynced(paths.record, encodeRecord(record));
+    const bitmap = encodeBitmap(new BitSet(units.count).bytes, {
+      units: units.count,
+      tableSha256: tableSha256(units),
+    });
+    // Side by side, so that the disk can join the syncs.
+    const written = await Promise.allSettled([
+      writeSynced(paths.units, units.buffer),
+      writeSynced(paths.meta, meta),
+      writeSynced(paths.bitmap, bitmap),
+      makeDataFile(paths.data, units.dataSize),
+      writeSynced(paths.record, encodeRecord(record)),
+    ]);
+    for (const outcome of written) if (outcome.status === "rejected") throw outcome.reason;
     await syncFolder(temporary);
     await deleteLayerFolder(root, record.digest);
     await rename(temporary, layerPaths(root, record.digest).folder);
