@@ -30,6 +30,7 @@ import { addToPlane, LayerMounts } from "./layer-mounts.js";
 import type { LayerRecord } from "./layer-record.js";
 import { LazySource, type OpenSource } from "./lazy-source.js";
 import { ADOPT_CONCURRENCY, FLUSH_CLOSE_MS, WAITING_READS_MAX } from "./limits.js";
+import { LinkEstimate } from "./link-estimate.js";
 import { probeLadder, type Rung } from "./mount-ladder.js";
 import { layerPaths, statePaths } from "./paths.js";
 import { readIndex } from "./read-index.js";
@@ -139,6 +140,7 @@ class Engine implements OpenLayerEngine {
   readonly #ensuring = new SingleFlight<Digest, void>();
   readonly #changing = new KeyedQueue<Digest>();
   readonly #compilers = new Compilers();
+  readonly #link: LinkEstimate;
   readonly #verifying = pLimit(1);
   readonly #ending = new AbortController();
   #nextNumber = 1;
@@ -148,6 +150,7 @@ class Engine implements OpenLayerEngine {
     this.#parts = parts;
     this.rung = parts.rung;
     this.plane = parts.plane;
+    this.#link = new LinkEstimate(parts.clock);
   }
 
   get figures(): SchedulerFigures {
@@ -159,7 +162,7 @@ class Engine implements OpenLayerEngine {
     const { origin, digest, number } = files.record;
     this.#nextNumber = Math.max(this.#nextNumber, number + 1);
     try {
-      const open: OpenSource = (options) => this.#parts.openSourceFor(origin, digest, options);
+      const open = this.#measured((options) => this.#parts.openSourceFor(origin, digest, options));
       await this.#register({ files, hasLocalMount, open, opened: undefined, indexBytes: 0 });
     } catch (thrown) {
       log.warn("Left out a layer that the data plane refuses", { digest, error: String(thrown) });
@@ -170,7 +173,7 @@ class Engine implements OpenLayerEngine {
     this.#checkOpen();
     const known = this.#layers.get(request.digest);
     if (known !== undefined) {
-      known.source.offer(request.openSource);
+      known.source.offer(this.#measured(request.openSource));
       known.prefetch();
       return;
     }
@@ -250,7 +253,8 @@ class Engine implements OpenLayerEngine {
     const { root } = this.#parts;
     const startedAt = performance.now();
     const tocDigest = tocDigestOf(request);
-    const source = await request.openSource({ signal });
+    const open = this.#measured(request.openSource);
+    const source = await open({ signal });
     const { loadExternalToc } = request;
     const index = await readIndex({ source, tocDigest, loadExternalToc, signal });
     const compiled = await this.#compilers.compile({
@@ -278,7 +282,7 @@ class Engine implements OpenLayerEngine {
     const layer = await this.#register({
       files,
       hasLocalMount: false,
-      open: request.openSource,
+      open,
       opened: source,
       indexBytes: index.fetchedBytes,
     });
@@ -331,12 +335,17 @@ class Engine implements OpenLayerEngine {
       scheduler,
       clock,
       readaheadMaxBytes: this.#parts.readaheadMaxBytes,
+      link: this.#link,
       demandDeadlineMs: this.#parts.demandDeadlineMs,
       verifying: this.#verifying,
       indexBytes,
     });
     this.#layers.set(digest, layer);
     return layer;
+  }
+
+  #measured(open: OpenSource): OpenSource {
+    return async (options) => this.#link.measured(await open(options));
   }
 
   #takeNumber(): number {

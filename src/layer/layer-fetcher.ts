@@ -20,6 +20,7 @@ import {
   RETRY_LONGEST_MS,
   WAITING_READS_MAX,
 } from "./limits.js";
+import type { LinkEstimate } from "./link-estimate.js";
 import { planRequest, type RequestPlan } from "./plan-request.js";
 import { type ReadFailureReason, ReadFailures } from "./read-failures.js";
 import { Readahead } from "./readahead.js";
@@ -40,6 +41,7 @@ export interface LayerFetcherOptions {
   /** Spreads retries: a number from 0 to 1. */
   readonly random: () => number;
   readonly readaheadMaxBytes: number;
+  readonly link: LinkEstimate;
   readonly demandDeadlineMs: number;
   /** There may be something to start. */
   readonly wake: () => void;
@@ -72,7 +74,7 @@ export class LayerFetcher {
   constructor(options: LayerFetcherOptions) {
     this.#options = options;
     this.#demands = new Demands(options);
-    this.#readahead = new Readahead(options.readaheadMaxBytes);
+    this.#readahead = new Readahead({ maxBytes: options.readaheadMaxBytes, link: options.link });
     this.#failures = new ReadFailures(options);
     this.#recentDeadlines = new RecentDeadlines(options.clock);
     this.#retryPause = new Backoff({ ...options, firstMs: RETRY_FIRST_MS, longestMs: RETRY_LONGEST_MS });

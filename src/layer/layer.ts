@@ -13,6 +13,7 @@ import { folderUsage, type LayerFiles, tableSha256 } from "./layer-folder.js";
 import type { LayerMounts } from "./layer-mounts.js";
 import type { LazySource } from "./lazy-source.js";
 import { VERIFY_UNITS_STEP } from "./limits.js";
+import type { LinkEstimate } from "./link-estimate.js";
 import type { Scheduler } from "./scheduler.js";
 import { UnitLedger } from "./unit-ledger.js";
 
@@ -24,6 +25,7 @@ export interface LayerOptions {
   readonly scheduler: Scheduler;
   readonly clock: Clock;
   readonly readaheadMaxBytes: number;
+  readonly link: LinkEstimate;
   readonly demandDeadlineMs: number;
   /** One check of a whole layer at a time on the node. */
   readonly verifying: LimitFunction;
@@ -58,6 +60,7 @@ export class Layer {
       clock,
       random: Math.random,
       readaheadMaxBytes: options.readaheadMaxBytes,
+      link: options.link,
       demandDeadlineMs: options.demandDeadlineMs,
       wake: () => scheduler.wake(),
       onChange: (units) => this.#changed(units),

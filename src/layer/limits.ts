@@ -29,11 +29,15 @@ export const GAP_BYTES_MAX = 16 * KIB;
 export const INTERRUPT_DISTANCE_BYTES = 1 * MIB;
 
 /**
- * Readahead of a place that was read for the first time. A request costs a round trip however small, 1 MiB of link at
- * 20 ms and 400 Mbit/s, and its reader is served before the rest has come: a cold python start took 2.5 s with 64 to
- * 256 KiB here, 2.1 s with 512 KiB to 1 MiB, and 2.0 s with 1 MiB.
+ * Readahead of a place that was read for the first time: what the link carries during one round trip, within these
+ * bounds, and the upper one until that was measured. At 20 ms and 400 Mbit/s (1 MiB a round trip) a cold python start
+ * took 2.0 s with 1 MiB and 2.5 s with 64 to 256 KiB; at 50 ms and 20 Mbit/s 11.3 s with 1 MiB and 7.2 s with 256 KiB.
  */
-export const READAHEAD_START_BYTES = 1 * MIB;
+export const READAHEAD_START_BYTES_MAX = 1 * MIB;
+export const READAHEAD_START_BYTES_MIN = 128 * KIB;
+/** Requests by which the link is judged, the latest ones, and the least bytes of a body that counts. */
+export const LINK_SAMPLES_MAX = 8;
+export const LINK_SAMPLE_BYTES_MIN = 64 * KIB;
 /** Places of one layer whose readers are followed; the one not read for longest is forgotten. */
 export const READAHEAD_PLACES_MAX = 16;
 

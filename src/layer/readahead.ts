@@ -1,4 +1,5 @@
-import { READAHEAD_PLACES_MAX, READAHEAD_START_BYTES } from "./limits.js";
+import { READAHEAD_PLACES_MAX, READAHEAD_START_BYTES_MAX, READAHEAD_START_BYTES_MIN } from "./limits.js";
+import type { LinkEstimate } from "./link-estimate.js";
 
 /** A stretch of the blob that a reader walks along. Bytes. */
 interface Place {
@@ -9,22 +10,28 @@ interface Place {
 
 /**
  * How far beyond a read's own units a request reaches. A miss just behind (or inside) a stretch that was fetched
- * before means that a reader follows the order of the blob: the window doubles. A miss elsewhere starts anew.
+ * before means that a reader follows the order of the blob: the window doubles. A miss elsewhere starts anew, with what
+ * the link carries while the request is on its way.
  */
 export class Readahead {
   readonly #maxBytes: number;
+  readonly #link: LinkEstimate;
   /** Oldest first. */
   #places: readonly Place[] = [];
 
-  /** @param maxBytes Most bytes beyond a read; 0 turns readahead off. */
-  constructor(maxBytes: number) {
-    this.#maxBytes = maxBytes;
+  constructor(options: {
+    /** Most bytes beyond a read; 0 turns readahead off. */
+    readonly maxBytes: number;
+    readonly link: LinkEstimate;
+  }) {
+    this.#maxBytes = options.maxBytes;
+    this.#link = options.link;
   }
 
   /** The window for a miss at this offset of the blob. */
   windowAt(blobOffset: number): number {
     const place = this.#placeOf(blobOffset);
-    return Math.min(this.#maxBytes, place === undefined ? READAHEAD_START_BYTES : place.window * 2);
+    return Math.min(this.#maxBytes, place === undefined ? this.#startBytes : place.window * 2);
   }
 
   /** A request for such a miss was made and reaches to `end`. */
@@ -36,6 +43,11 @@ export class Readahead {
       window: this.windowAt(blobOffset),
     };
     this.#places = [...this.#places.filter((other) => other !== place), grown].slice(-READAHEAD_PLACES_MAX);
+  }
+
+  get #startBytes(): number {
+    const measured = this.#link.bytesPerRoundTrip ?? READAHEAD_START_BYTES_MAX;
+    return Math.round(Math.min(READAHEAD_START_BYTES_MAX, Math.max(READAHEAD_START_BYTES_MIN, measured)));
   }
 
   #placeOf(blobOffset: number): Place | undefined {

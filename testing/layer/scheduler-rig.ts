@@ -1,6 +1,7 @@
 import { BitSet } from "../../src/layer/bit-set.js";
 import { LayerFetcher } from "../../src/layer/layer-fetcher.js";
 import { LazySource } from "../../src/layer/lazy-source.js";
+import { LinkEstimate } from "../../src/layer/link-estimate.js";
 import { Scheduler } from "../../src/layer/scheduler.js";
 import { UnitLedger } from "../../src/layer/unit-ledger.js";
 import { FakeClock } from "./fake-clock.js";
@@ -46,6 +47,7 @@ export function schedulerRig(options: {
     clock,
     random: () => 1,
     readaheadMaxBytes: options.readaheadMaxBytes ?? 0,
+    link: new LinkEstimate(clock),
     demandDeadlineMs: options.demandDeadlineMs ?? 60_000,
     wake: () => scheduler.wake(),
     onChange: () => undefined,
