@@ -6,12 +6,13 @@
  *     node dist/bench/fs/main.js [--rounds 5] [--json]
  */
 import { spawn } from "node:child_process";
-import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { Cleanup } from "../../testing/rig/cleanup.js";
 import { command } from "../../testing/rig/command.js";
+import { dropCaches } from "../../testing/rig/drop-caches.js";
 import { projectRoot, startLab } from "../../testing/rig/lab.js";
 import { mountImage } from "../../testing/rig/mounted-image.js";
 import { pythonRegistry } from "../../testing/rig/python-registry.js";
@@ -137,11 +138,6 @@ async function measure(subject: Subject, probe: string, rounds: number): Promise
     add("messages, warm run", (await subject.messages()) - messagesBefore);
   }
   return Object.fromEntries(Object.entries(samples).map(([name, values]) => [name, spreadOf(values)]));
-}
-
-async function dropCaches(): Promise<void> {
-  await command("sync", []);
-  await writeFile("/proc/sys/vm/drop_caches", "3");
 }
 
 function print(facts: Record<string, string>, rows: Record<string, Row>): void {

@@ -2,22 +2,21 @@
  * The demonstration: one python program, started once after a full pull by containerd alone and once lazily through
  * lazuli, over the same simulated link.
  */
-import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
 import { type Link, startLink } from "../../testing/link/index.js";
 import { Cleanup } from "../../testing/rig/cleanup.js";
-import { command } from "../../testing/rig/command.js";
-import { startContainerd } from "../../testing/rig/containerd.js";
+import { startContainerd, unmountBelow } from "../../testing/rig/containerd.js";
+import { dropCaches } from "../../testing/rig/drop-caches.js";
+import { projectRoot } from "../../testing/rig/lab.js";
 import { pythonRegistry } from "../../testing/rig/python-registry.js";
-import { startSnapshotter, unmountSnapshotter } from "../../testing/rig/snapshotter.js";
+import { startSnapshotter } from "../../testing/rig/snapshotter.js";
 import { progress, timelineTable } from "./print.js";
 import { type Timeline, timeStart } from "./time-start.js";
 
 const RTT_MS = 20;
 const BITS_PER_SECOND = 400_000_000;
-const root = fileURLToPath(new URL("../../../", import.meta.url));
 
 async function main(): Promise<void> {
   await using cleanup = new Cleanup();
@@ -25,7 +24,7 @@ async function main(): Promise<void> {
   cleanup.add(() => rm(work, { recursive: true, force: true }));
 
   progress("registry and python image (built from Debian packages and converted to eStargz the first time)");
-  const registry = await pythonRegistry({ projectRoot: root, scratch: work });
+  const registry = await pythonRegistry({ projectRoot, scratch: work });
   cleanup.add(() => registry.stop());
   const link = await startLink({
     target: { host: "127.0.0.1", port: registry.port },
@@ -96,14 +95,8 @@ async function startLazy(options: StartOptions): Promise<Timeline> {
     }
   } finally {
     await snapshotter.stop();
-    await unmountSnapshotter(folder);
+    await unmountBelow(folder);
   }
-}
-
-/** Both starts begin with cold page caches. */
-async function dropCaches(): Promise<void> {
-  await command("sync", []);
-  await writeFile("/proc/sys/vm/drop_caches", "3");
 }
 
 await main();

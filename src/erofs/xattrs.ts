@@ -1,6 +1,7 @@
-import { type ByteString, compareBytes, textOfBytes } from "../bytes/index.js";
+import { type ByteString, compareBytes } from "../bytes/index.js";
 import { invalidArgument, resourceExhausted, unimplemented } from "../errors/index.js";
 import type { Xattr } from "../tree/index.js";
+import { shown } from "./check-node.js";
 
 const HEADER_SIZE = 12;
 const WORD_SIZE = 4;
@@ -9,7 +10,6 @@ const VALUE_SIZE_MAX = 65_535;
 const NAME_LENGTH_MAX = 255;
 /** The inode counts the bytes of all its attributes in 16 bits, in words of 4 bytes, one of which is the header. */
 const BODY_SIZE_MAX = HEADER_SIZE + 65_534 * WORD_SIZE;
-const SHOWN_LENGTH = 80;
 
 /** Prefixes by their number on disk; the two lists of POSIX ACLs have no name behind theirs. */
 const prefixes: readonly (readonly [string, number])[] = [
@@ -51,8 +51,8 @@ function encodeEntry({ name, value }: Xattr): Buffer {
   if (name.length > NAME_LENGTH_MAX || name.includes("\0")) throw invalidName(name, `${name.length} bytes`);
   if (value.length > VALUE_SIZE_MAX) {
     throw resourceExhausted(
-      `Cannot store extended attribute ${shownName(name)}: at most ${VALUE_SIZE_MAX} bytes are possible, got ${value.length}`,
-      { reason: "xattr-too-large", subject: shownName(name) },
+      `Cannot store extended attribute ${shown(name)}: at most ${VALUE_SIZE_MAX} bytes are possible, got ${value.length}`,
+      { reason: "xattr-too-large", subject: shown(name) },
     );
   }
   const { index, suffix } = splitName(name);
@@ -74,18 +74,14 @@ function splitName(full: ByteString): { index: number; suffix: string } {
     }
   }
   throw unimplemented(
-    `Cannot store extended attribute ${shownName(full)}: want user, trusted, security or a POSIX ACL`,
-    { reason: "xattr-prefix-unknown", subject: shownName(full) },
+    `Cannot store extended attribute ${shown(full)}: want user, trusted, security or a POSIX ACL`,
+    { reason: "xattr-prefix-unknown", subject: shown(full) },
   );
 }
 
 function invalidName(name: ByteString, what: string): Error {
   return invalidArgument(
-    `Cannot store extended attribute ${shownName(name)}: want 1 to ${NAME_LENGTH_MAX} bytes without zero, each name once, got ${what}`,
-    { reason: "xattr-invalid", subject: shownName(name) },
+    `Cannot store extended attribute ${shown(name)}: want 1 to ${NAME_LENGTH_MAX} bytes without zero, each name once, got ${what}`,
+    { reason: "xattr-invalid", subject: shown(name) },
   );
-}
-
-function shownName(name: ByteString): string {
-  return JSON.stringify(textOfBytes(name.slice(0, SHOWN_LENGTH) as ByteString));
 }

@@ -1,5 +1,5 @@
 import { closeSync, openSync } from "node:fs";
-import { mkdir, open, rm } from "node:fs/promises";
+import { mkdir, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { bytesOfText, digestBytes, sha256 } from "../bytes/index.js";
 import { writeErofs } from "../erofs/index.js";
@@ -138,8 +138,10 @@ async function addProbeLayer(plane: NativePlane, dataPath: string, metaPath: str
     ],
     { dataSize: PROBE_SIZE, blobSize: PROBE_SIZE, blockSize: PROBE_SIZE },
   );
-  await writeFileAt(dataPath, content);
-  await writeFileAt(metaPath, writeErofs({ root, blockSize: PROBE_SIZE, dataSize: PROBE_SIZE }));
+  await writeFile(dataPath, content, { mode: 0o600 });
+  await writeFile(metaPath, writeErofs({ root, blockSize: PROBE_SIZE, dataSize: PROBE_SIZE }), {
+    mode: 0o600,
+  });
   const dataFd = openSync(dataPath, "r+");
   try {
     plane.addLayer({
@@ -151,14 +153,5 @@ async function addProbeLayer(plane: NativePlane, dataPath: string, metaPath: str
     });
   } finally {
     closeSync(dataFd);
-  }
-}
-
-async function writeFileAt(path: string, bytes: Uint8Array): Promise<void> {
-  const file = await open(path, "w", 0o600);
-  try {
-    await file.writeFile(bytes);
-  } finally {
-    await file.close();
   }
 }

@@ -1,11 +1,12 @@
 import { invalidArgument } from "../errors/index.js";
+import { TOC_DIGEST_ANNOTATION } from "../estargz/index.js";
 import { TARGET_LABEL } from "../metadata/index.js";
 
 /** Labels of containerd and of stargz-snapshotter that come with a Prepare. */
 export const labelNames = {
   target: TARGET_LABEL,
   remote: "containerd.io/snapshot/remote",
-  tocDigest: "containerd.io/snapshot/stargz/toc.digest",
+  tocDigest: TOC_DIGEST_ANNOTATION,
   reference: ["containerd.io/snapshot/cri.image-ref", "containerd.io/snapshot/remote/stargz.reference"],
   digest: ["containerd.io/snapshot/cri.layer-digest", "containerd.io/snapshot/remote/stargz.digest"],
   layers: ["containerd.io/snapshot/cri.image-layers", "containerd.io/snapshot/remote/stargz.layers"],

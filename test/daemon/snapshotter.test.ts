@@ -8,8 +8,8 @@ import t from "tap";
 import { delay } from "../../src/async/index.js";
 import { Cleanup } from "../../testing/rig/cleanup.js";
 import { command } from "../../testing/rig/command.js";
-import { startContainerd } from "../../testing/rig/containerd.js";
-import { startSnapshotter, unmountSnapshotter } from "../../testing/rig/snapshotter.js";
+import { startContainerd, unmountBelow } from "../../testing/rig/containerd.js";
+import { startSnapshotter } from "../../testing/rig/snapshotter.js";
 
 const RECONNECT_TRIES = 50;
 const RECONNECT_PAUSE_MS = 200;
@@ -18,7 +18,7 @@ const program = fileURLToPath(new URL("../../../bin/lazuli", import.meta.url));
 async function folderFor(cleanup: Cleanup): Promise<string> {
   const folder = await mkdtemp(join(tmpdir(), "lazuli-daemon-"));
   cleanup.add(() => rm(folder, { recursive: true, force: true }));
-  cleanup.add(() => unmountSnapshotter(folder));
+  cleanup.add(() => unmountBelow(folder));
   return folder;
 }
 

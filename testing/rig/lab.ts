@@ -4,12 +4,12 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { delay } from "../../src/async/index.js";
 import { Cleanup } from "./cleanup.js";
-import { type Containerd, startContainerd } from "./containerd.js";
+import { type Containerd, startContainerd, unmountBelow } from "./containerd.js";
 import type { DockerRegistry } from "./docker-registry.js";
 import { imageCache, registryWithImage } from "./estargz-image.js";
 import { mountImage } from "./mounted-image.js";
 import { oddImageArchive, oddImageName } from "./odd-image.js";
-import { type RunningSnapshotter, startSnapshotter, unmountSnapshotter } from "./snapshotter.js";
+import { type RunningSnapshotter, startSnapshotter } from "./snapshotter.js";
 import { treeListing } from "./tree-listing.js";
 
 export const projectRoot = fileURLToPath(new URL("../../../", import.meta.url));
@@ -55,7 +55,7 @@ export async function startLab(options: LabOptions = {}): Promise<Lab> {
       ...(options.env === undefined ? {} : { env: options.env }),
     });
   let snapshotter: RunningSnapshotter | undefined;
-  cleanup.add(() => unmountSnapshotter(lazuliFolder));
+  cleanup.add(() => unmountBelow(lazuliFolder));
   cleanup.add(() => snapshotter?.stop());
   try {
     snapshotter = await start();

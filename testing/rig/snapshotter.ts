@@ -2,7 +2,6 @@ import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { type CommandResult, command } from "./command.js";
-import { unmountBelow } from "./containerd.js";
 import { startService } from "./service.js";
 
 export interface SnapshotterOptions {
@@ -54,9 +53,4 @@ export async function startSnapshotter(options: SnapshotterOptions): Promise<Run
     lazuli: async (args) => await command(program, [...args, "--address", socket]),
     stop: service.stop,
   };
-}
-
-/** Takes away what a stopped snapshotter leaves mounted for running containers. */
-export async function unmountSnapshotter(folder: string): Promise<void> {
-  await unmountBelow(folder);
 }
