@@ -9,7 +9,11 @@ export interface MountedImage extends AsyncDisposable {
   readonly folder: string;
 }
 
-/** Mounts a read-only view of a pulled image below a folder, with the mounts that its snapshotter gives. */
+/**
+ * Mounts a pulled image below a folder, with the mounts that its snapshotter gives. The snapshot is an active
+ * one, since ctr gives `prepare` a gc.root label in the same request and `view` none: a collection of
+ * containerd's in between would take the view away.
+ */
 export async function mountImage(options: {
   readonly containerd: Containerd;
   readonly image: string;
@@ -21,8 +25,7 @@ export async function mountImage(options: {
   const key = `view-${randomBytes(4).toString("hex")}`;
   const snapshots = async (...words: string[]): Promise<string> =>
     (await containerd.ctr(["snapshots", "--snapshotter", snapshotter, ...words])).stdout;
-  await snapshots("view", key, await topChainId(containerd, options.image));
-  await snapshots("label", key, "containerd.io/gc.root=test");
+  await snapshots("prepare", key, await topChainId(containerd, options.image));
   await command("bash", ["-ec", await snapshots("mounts", folder, key)]);
   return {
     folder,
