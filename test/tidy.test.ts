@@ -11,6 +11,7 @@ const rooms = [
   "bytes",
   "async",
   "observe",
+  "filters",
   "tree",
   "units",
   "oci",

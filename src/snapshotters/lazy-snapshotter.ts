@@ -1,4 +1,5 @@
 import { alreadyExists, failedPrecondition, LazuliError } from "../errors/index.js";
+import { parseFilters } from "../filters/index.js";
 import type { LayerEngine, LayerOwner } from "../layer/index.js";
 import { type Metadata, requireActive, type SnapshotRow, SnapshotTable } from "../metadata/index.js";
 import { log } from "../observe/index.js";
@@ -12,7 +13,6 @@ import type {
   UpdateSnapshot,
 } from "./contract.js";
 import { diskUsage } from "./disk-usage.js";
-import { parseFilters } from "./filter.js";
 import { checkLabels, labelNames } from "./labels.js";
 import { LayerSweeper } from "./layer-sweeper.js";
 import { LayerUses } from "./layer-uses.js";

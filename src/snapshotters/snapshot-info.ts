@@ -1,7 +1,7 @@
 import { invalidArgument } from "../errors/index.js";
+import type { FieldReader } from "../filters/index.js";
 import type { SnapshotRow } from "../metadata/index.js";
 import type { SnapshotInfo, UpdateSnapshot } from "./contract.js";
-import type { FieldReader } from "./filter.js";
 
 export function infoOf(row: SnapshotRow): SnapshotInfo {
   const { name, parent, kind, createdAt, updatedAt, labels } = row;

@@ -1,6 +1,6 @@
 import t from "tap";
-import { parseFilters } from "../../src/snapshotters/filter.js";
-import { Pattern } from "../../src/snapshotters/pattern.js";
+import { parseFilters } from "../../src/filters/filter.js";
+import { Pattern } from "../../src/filters/pattern.js";
 
 const thing: Readonly<Record<string, string>> = {
   name: "sha256:abc",
