@@ -1,0 +1,106 @@
+import { mkdir, readFile, writeFile } from "node:fs/promises";
+import { connect } from "node:net";
+import { join } from "node:path";
+import { type Client, createClient } from "@connectrpc/connect";
+import { createGrpcTransport, Http2SessionManager } from "@connectrpc/connect-node";
+import { Content } from "../../gen/containerd/services/content/v1/content_pb.js";
+import { Images } from "../../gen/containerd/services/images/v1/images_pb.js";
+import { Leases } from "../../gen/containerd/services/leases/v1/leases_pb.js";
+import { projectRoot } from "../../testing/rig/lab.js";
+import { type Service, startService } from "../../testing/rig/service.js";
+
+export const NAMESPACE = "bench";
+const MESSAGE_BYTES_MAX = 16 * 1024 * 1024;
+
+/** One of the two daemons, with a client of the same make for both. */
+export interface Peer extends AsyncDisposable {
+  readonly name: string;
+  readonly service: Service;
+  readonly content: Client<typeof Content>;
+  readonly images: Client<typeof Images>;
+  readonly leases: Client<typeof Leases>;
+}
+
+/** Each of them alone on the machine, so that neither takes the other's processor. */
+export const peers: Readonly<Record<string, (folder: string) => Promise<Peer>>> = {
+  containerd: async (folder) =>
+    await startPeer({
+      name: "containerd",
+      folder,
+      program: "containerd",
+      args: (configFile) => ["--config", configFile],
+      config: (socket) =>
+        [
+          "version = 2",
+          `root = "${join(folder, "root")}"`,
+          `state = "${join(folder, "state")}"`,
+          'disabled_plugins = ["io.containerd.grpc.v1.cri", "io.containerd.internal.v1.opt", "io.containerd.nri.v1.nri"]',
+          `[grpc]\naddress = "${socket}"`,
+        ].join("\n"),
+    }),
+  lazuli: async (folder) =>
+    await startPeer({
+      name: "lazuli",
+      folder,
+      program: join(projectRoot, "bin", "lazuli"),
+      args: (configFile) => ["daemon", "--config", configFile],
+      config: (socket) =>
+        [
+          `root = "${join(folder, "root")}"`,
+          `state = "${join(folder, "state")}"`,
+          `[daemon]\naddress = "${socket}"`,
+        ].join("\n"),
+    }),
+};
+
+interface PeerOptions {
+  readonly name: string;
+  readonly folder: string;
+  readonly program: string;
+  readonly args: (configFile: string) => readonly string[];
+  readonly config: (socket: string) => string;
+}
+
+async function startPeer(options: PeerOptions): Promise<Peer> {
+  const { name, folder } = options;
+  await mkdir(folder, { recursive: true });
+  const socket = join(folder, "peer.sock");
+  const configFile = join(folder, "config.toml");
+  await writeFile(configFile, `${options.config(socket)}\n`);
+  const service = await startService({
+    program: options.program,
+    args: options.args(configFile),
+    logFile: join(folder, "log"),
+    ready: socket,
+  });
+  const baseUrl = "http://localhost";
+  const nodeOptions = { createConnection: () => connect({ path: socket }) };
+  const sessionManager = new Http2SessionManager(baseUrl, {}, nodeOptions);
+  const transport = createGrpcTransport({
+    baseUrl,
+    nodeOptions,
+    sessionManager,
+    readMaxBytes: MESSAGE_BYTES_MAX,
+  });
+  return {
+    name,
+    service,
+    content: createClient(Content, transport),
+    images: createClient(Images, transport),
+    leases: createClient(Leases, transport),
+    [Symbol.asyncDispose]: async () => {
+      sessionManager.abort();
+      await service.stop();
+    },
+  };
+}
+
+/** Forgets the greatest memory that a process had, so that the next `peakMiB` is of what comes now. */
+export async function resetPeak(pid: number): Promise<void> {
+  await writeFile(`/proc/${pid}/clear_refs`, "5");
+}
+
+export async function peakMiB(pid: number): Promise<number> {
+  const status = await readFile(`/proc/${pid}/status`, "utf8");
+  return Number(/VmHWM:\s+(\d+) kB/.exec(status)![1]) / 1024;
+}
