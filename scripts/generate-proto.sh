@@ -4,6 +4,6 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 out=${1:-gen}
 mkdir -p "$out"
-mapfile -t files < <(cd proto && find . -name '*.proto' -not -path './google/*' -printf '%P\n' | sort)
+mapfile -t files < <(cd proto && find . -name '*.proto' -not -path './google/protobuf/*' -printf '%P\n' | sort)
 protoc --plugin=protoc-gen-es=node_modules/.bin/protoc-gen-es --es_out="$out" \
   --es_opt=target=ts,import_extension=js -I proto "${files[@]}"
