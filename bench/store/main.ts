@@ -51,7 +51,7 @@ async function measure(name: string, rounds: number, objects: number): Promise<F
   const folder = await mkdtemp(join(tmpdir(), "lazuli-bench-store-"));
   cleanup.add(() => rm(folder, { recursive: true, force: true }));
   const peer = await peers[name]!(folder);
-  cleanup.add(() => peer[Symbol.asyncDispose]());
+  cleanup.add(async () => await peer[Symbol.asyncDispose]());
   const figures: Figures = new Map();
   const add = (title: string, unit: string, value: number): void => {
     const figure = figures.get(title) ?? { unit, isMoreBetter: unit.endsWith("/s"), values: [] };
