@@ -1,4 +1,4 @@
-import { loadConfig, runSnapshotter } from "../daemon/index.js";
+import { loadConfig, runServer, startSnapshotter } from "../daemon/index.js";
 import type { Command } from "./command.js";
 import { configOptions } from "./config-command.js";
 
@@ -26,9 +26,11 @@ export const snapshotterCommand: Command = {
       environment: input.environment,
       flags: input.options,
     });
-    await runSnapshotter({
+    await runServer({
       config,
       file,
+      address: config.snapshotter.address,
+      start: startSnapshotter,
       environment: input.environment,
       write: (line) => input.tell(line.trimEnd()),
     });

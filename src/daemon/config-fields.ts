@@ -43,6 +43,7 @@ type Given = FieldFacts & { readonly initial: TomlValue };
 type GivenText = FieldFacts & { readonly initial: string };
 
 export const durationField = (given: GivenText): Field<number> => required({ ...given, kind: durationKind });
+export const delayField = (given: GivenText): Field<number> => required({ ...given, kind: delayKind });
 export const sizeField = (given: GivenText): Field<number> => required({ ...given, kind: sizeKind });
 export const booleanField = (given: FieldFacts & { initial: boolean }): Field<boolean> =>
   required({ ...given, kind: booleanKind });
@@ -55,6 +56,12 @@ export const countField = (
 ): Field<number> => {
   const { min, max, ...facts } = given;
   return required({ ...facts, kind: countKind(min, max) });
+};
+export const fractionField = (
+  given: FieldFacts & { initial: number; min: number; max: number },
+): Field<number> => {
+  const { min, max, ...facts } = given;
+  return required({ ...facts, kind: fractionKind(min, max) });
 };
 export const choiceField = <Choice extends string>(
   given: FieldFacts & { initial: Choice; choices: readonly Choice[] },
@@ -81,6 +88,12 @@ const SOCKET_PATH_LENGTH_MAX = 107;
 const LIST_LENGTH_MAX = 64;
 
 const durationKind = textKind('duration, e.g. "30s"', parseDuration, formatDuration);
+const NO_DELAY = "0s";
+const delayKind = textKind(
+  'duration, e.g. "30s", or "0s"',
+  (text) => (text === NO_DELAY ? 0 : parseDuration(text)),
+  (milliseconds) => (milliseconds === 0 ? NO_DELAY : formatDuration(milliseconds)),
+);
 const sizeKind = textKind('size, e.g. "64MiB"', parseSize, formatSize);
 const pathKind = textKind("absolute path", (text) => checkPath(text, PATH_LENGTH_MAX), String);
 const socketKind = textKind(
@@ -133,6 +146,19 @@ function countKind(min: number, max: number): FieldKind<number> {
   const fromTexts = (texts: readonly string[]): number => {
     const text = lastOf(texts);
     return fromToml(/^\d+$/.test(text) ? Number(text) : text);
+  };
+  return { wanted, fromToml, fromTexts, toToml: (value) => value };
+}
+
+function fractionKind(min: number, max: number): FieldKind<number> {
+  const wanted = `number from ${min} to ${max}`;
+  const fromToml = (value: unknown): number => {
+    if (typeof value !== "number" || !(value >= min && value <= max)) throw wrong(wanted, value);
+    return value;
+  };
+  const fromTexts = (texts: readonly string[]): number => {
+    const text = lastOf(texts);
+    return fromToml(/^\d+(\.\d+)?$/.test(text) ? Number(text) : text);
   };
   return { wanted, fromToml, fromTexts, toToml: (value) => value };
 }

@@ -2,8 +2,10 @@ import {
   booleanField,
   choiceField,
   countField,
+  delayField,
   durationField,
   type Field,
+  fractionField,
   optionalListenField,
   optionalPathField,
   pathField,
@@ -48,6 +50,72 @@ const snapshotter = {
     key: "stop_timeout",
     initial: "10s",
     meaning: "On SIGTERM, longest wait for calls that are being answered. A second signal ends at once.",
+  }),
+} as const;
+
+const daemon = {
+  address: socketField({
+    key: "address",
+    initial: "/run/lazuli/lazuli-containerd.sock",
+    meaning:
+      "Unix socket on which `lazuli daemon` serves containerd's API: `ctr --address` and other clients take this path. `lazuli snapshotter` does not use it.",
+  }),
+} as const;
+
+const content = {
+  sharingPolicy: choiceField({
+    key: "sharing_policy",
+    choices: ["shared", "isolated"] as const,
+    initial: "shared",
+    meaning:
+      'Whether a namespace may have a blob of another one by its digest alone ("shared"), or has to bring the bytes ("isolated"). Both keep the bytes once.',
+  }),
+  scrub: booleanField({
+    key: "scrub",
+    initial: true,
+    meaning:
+      "Read the blobs on disk again while the daemon runs, and take those away that have other bytes than their digests say.",
+  }),
+  scrubBytesPerSecond: sizeField({
+    key: "scrub_bytes_per_second",
+    initial: "8MiB",
+    meaning: "Most bytes that scrubbing reads in a second.",
+  }),
+} as const;
+
+const gc = {
+  pauseThreshold: fractionField({
+    key: "pause_threshold",
+    min: 0,
+    max: 0.5,
+    initial: 0.02,
+    meaning: "Largest part of the time that collections may take. It bounds how often they run.",
+  }),
+  deletionThreshold: countField({
+    key: "deletion_threshold",
+    min: 0,
+    max: 1_000_000,
+    initial: 0,
+    meaning:
+      "Deletions after which a collection is due at once. With 0 a deletion makes one due as soon as the other keys allow.",
+  }),
+  mutationThreshold: countField({
+    key: "mutation_threshold",
+    min: 0,
+    max: 1_000_000,
+    initial: 100,
+    meaning:
+      "Changes of the metadata after which a collection is due, deletions or not. With 0 changes make none due.",
+  }),
+  scheduleDelayMs: delayField({
+    key: "schedule_delay",
+    initial: "0s",
+    meaning: "Wait between the moment that a collection is due and its start.",
+  }),
+  startupDelayMs: delayField({
+    key: "startup_delay",
+    initial: "100ms",
+    meaning: "Wait between the start of the daemon and its first collection.",
   }),
 } as const;
 
@@ -170,7 +238,17 @@ const log = {
   }),
 } as const;
 
-export const tableFields = { snapshotter, layer, containerd, registry, metrics, log } as const;
+export const tableFields = {
+  snapshotter,
+  daemon,
+  content,
+  gc,
+  layer,
+  containerd,
+  registry,
+  metrics,
+  log,
+} as const;
 
 type ValuesOf<Fields> = {
   readonly [Name in keyof Fields]: Fields[Name] extends Field<infer Value> ? Value : never;

@@ -7,6 +7,9 @@ const COMMENT_WIDTH = 100;
 const tableMeanings: Readonly<Record<string, string>> = {
   "": "Where lazuli keeps its files.",
   snapshotter: "The service that containerd plugs in.",
+  daemon: "The runtime daemon, which stands in containerd's place.",
+  content: "The content store of the runtime daemon.",
+  gc: "When the runtime daemon's garbage collector runs. The keys are those of containerd's scheduler.",
   layer: "Lazy layers.",
   containerd: "The containerd of this host.",
   registry: "How registries are reached.",

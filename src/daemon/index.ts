@@ -9,4 +9,5 @@ export { type Config, type ConfigKey, configKeys } from "./config-keys.js";
 export { configPage, defaultConfigText, dumpConfig } from "./config-text.js";
 export { type GrpcConnection, grpcOverSocket } from "./grpc-over-socket.js";
 export { nearestWord } from "./nearest.js";
-export { type RunSnapshotterOptions, runSnapshotter } from "./run-snapshotter.js";
+export { type RunOptions, type RunServerOptions, runServer } from "./run-server.js";
+export { startSnapshotter } from "./start-snapshotter.js";

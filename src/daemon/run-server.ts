@@ -8,9 +8,8 @@ import { Metrics } from "./metrics.js";
 import { feedMetrics, watchProcess } from "./metrics-sources.js";
 import { endOnBugs, untilSignal } from "./process-end.js";
 import { serviceManager } from "./sd-notify.js";
-import { startSnapshotter } from "./start-snapshotter.js";
 
-export interface RunSnapshotterOptions {
+export interface RunOptions {
   readonly config: Config;
   /** The config's file; undefined: defaults. */
   readonly file: string | undefined;
@@ -19,9 +18,23 @@ export interface RunSnapshotterOptions {
   readonly write: (line: string) => void;
 }
 
-/** Runs the snapshotter until SIGTERM or SIGINT. @throws what keeps it from starting */
-export async function runSnapshotter(options: RunSnapshotterOptions): Promise<void> {
-  const { config, environment } = options;
+/** What was started, as the process around it sees it. */
+export interface Running {
+  /** How layers are mounted, for people. */
+  readonly rung: string;
+  /** Ends all parts in reverse. */
+  stop(): Promise<void>;
+}
+
+export interface RunServerOptions extends RunOptions {
+  /** Socket that it serves on. */
+  readonly address: string;
+  readonly start: (options: { config: Config; version: string; metrics: Metrics }) => Promise<Running>;
+}
+
+/** Runs a server until SIGTERM or SIGINT. @throws what keeps it from starting */
+export async function runServer(options: RunServerOptions): Promise<void> {
+  const { config, environment, address } = options;
   using _log = writeLogs({ ...config.log, write: options.write });
   endOnBugs();
   const version = await buildVersion();
@@ -33,10 +46,12 @@ export async function runSnapshotter(options: RunSnapshotterOptions): Promise<vo
     socket: environment.NOTIFY_SOCKET,
     send: (path, data) => loadBinding().sendDatagram(path, data),
   });
-  const running = await startSnapshotter({ config, version, metrics });
-  log.info("Ready", { address: config.snapshotter.address, mount: running.rung });
-  manager.ready(`Serving on ${config.snapshotter.address}, layers are mounted by ${running.rung}`);
-  const signal = await untilSignal();
+  // From here on, so that a signal that comes during the start ends it cleanly when it is done.
+  const ended = untilSignal();
+  const running = await options.start({ config, version, metrics });
+  log.info("Ready", { address, mount: running.rung });
+  manager.ready(`Serving on ${address}, layers are mounted by ${running.rung}`);
+  const signal = await ended;
   log.info("Stopping", { signal });
   manager.stopping();
   try {

@@ -1,0 +1,183 @@
+import { mkdir, open } from "node:fs/promises";
+import { dirname, join } from "node:path";
+import { failedPrecondition, LazuliError } from "../errors/index.js";
+import { loadBinding, type NativeBinding } from "../fuse/index.js";
+import { type OpenLayerEngine, openLayerEngine } from "../layer/index.js";
+import { lockFolder, type Metadata, openMetadata } from "../metadata/index.js";
+import { log } from "../observe/index.js";
+import { Registry } from "../registry/index.js";
+import { createLazySnapshotter, type LazySnapshotter, labelResolver } from "../snapshotters/index.js";
+import type { Config } from "./config-keys.js";
+import { containerdContent } from "./containerd-content.js";
+import { ensurePrivateFolder } from "./folders.js";
+import { type ContentReader, hostContent } from "./host-content.js";
+import { measuredSnapshotter } from "./measured-snapshotter.js";
+import type { Metrics } from "./metrics.js";
+import { watchLayers, watchPlane } from "./metrics-sources.js";
+import type { Startup } from "./startup.js";
+
+/**
+ * Waits between rounds over a registry's mirrors grow between these, and up to half more by chance: a read that waits
+ * goes on about a second after the registry is back.
+ */
+const RETRY_WAIT_MIN_MS = 100;
+const RETRY_WAIT_MAX_MS = 700;
+/** A host that asks for a longer pause is asked again after this one. */
+const RETRY_AFTER_MAX_MS = 8000;
+
+export interface NodePartsOptions {
+  readonly config: Config;
+  readonly version: string;
+  readonly metrics: Metrics;
+  /** Socket that the process serves on. */
+  readonly address: string;
+  /** Socket of the content store that names layers without labels; undefined: none. */
+  readonly contentAddress: string | undefined;
+}
+
+/** What serves lazy snapshots: the same in the snapshotter and in the daemon. */
+export interface NodeParts {
+  readonly metadata: Metadata;
+  readonly binding: NativeBinding;
+  readonly registry: Registry;
+  readonly engine: OpenLayerEngine;
+  readonly snapshotter: LazySnapshotter;
+}
+
+/** Builds the parts in this order. @throws what a part throws; the caller stops the startup */
+export async function startNodeParts(startup: Startup, options: NodePartsOptions): Promise<NodeParts> {
+  const { config, version, metrics, contentAddress } = options;
+  await startup.part("folders", () => prepareFolders(options));
+  await startup.part(
+    "state lock",
+    () => lockState(config.state),
+    (lock) => lock[Symbol.asyncDispose](),
+  );
+  const metadata = await startup.part(
+    "metadata",
+    () => openMetadata({ directory: join(config.root, "metadata") }),
+    (opened) => opened.close(),
+  );
+  const binding = await startup.part("native addon", () => loadBinding());
+  const registry = await startup.part(
+    "registry",
+    () => makeRegistry(config, version),
+    (made) => made.close(),
+  );
+  const engine = await startup.part(
+    "layer engine",
+    () => openEngine({ config, binding, registry }),
+    (opened) => opened.close(),
+  );
+  const reader = await startup.part(
+    "host content",
+    () => (contentAddress === undefined ? undefined : containerdContent({ address: contentAddress })),
+    (made) => made?.[Symbol.dispose](),
+  );
+  const snapshotter = await startup.part(
+    "snapshotter",
+    () => openSnapshotter({ ...options, metadata, binding, registry, engine, reader }),
+    (made) => made.close(),
+  );
+  watchLayers(metrics, engine);
+  watchPlane(metrics, engine.plane);
+  return { metadata, binding, registry, engine, snapshotter };
+}
+
+interface SnapshotterParts extends NodePartsOptions {
+  readonly metadata: Metadata;
+  readonly binding: NativeBinding;
+  readonly registry: Registry;
+  readonly engine: OpenLayerEngine;
+  readonly reader: ContentReader | undefined;
+}
+
+async function openSnapshotter(parts: SnapshotterParts): Promise<LazySnapshotter> {
+  const { config, metadata, binding, registry, engine, reader } = parts;
+  const { timeoutMs } = config.containerd;
+  const snapshotter = await createLazySnapshotter({
+    root: config.root,
+    metadata,
+    engine,
+    resolver: labelResolver({
+      registry,
+      hostContent:
+        reader === undefined
+          ? undefined
+          : hostContent({ reader, timeoutMs, hostsFolders: config.registry.configPaths }),
+    }),
+    now: () => binding.realtimeNanoseconds(),
+    syncFileSystem: (folder) => syncFileSystem(binding, folder),
+    resolveTimeoutMs: config.snapshotter.resolveTimeoutMs,
+  });
+  return measuredSnapshotter(snapshotter, parts.metrics);
+}
+
+async function prepareFolders({ config, address: socketPath }: NodePartsOptions): Promise<void> {
+  await ensurePrivateFolder(config.root);
+  await ensurePrivateFolder(config.state);
+  await mkdir(dirname(socketPath), { recursive: true });
+  const { address } = config.metrics;
+  if (address?.startsWith("/")) await mkdir(dirname(address), { recursive: true });
+}
+
+/** A second process on this folder would take the first one's mounts for leftovers. */
+async function lockState(folder: string): Promise<AsyncDisposable> {
+  try {
+    return await lockFolder(folder);
+  } catch (thrown) {
+    if (LazuliError.from(thrown).reason !== "metadata-in-use") throw thrown;
+    throw failedPrecondition(`Cannot use ${folder}: want it free, got another lazuli that runs on it`, {
+      subject: folder,
+      reason: "state-in-use",
+      hint: "Stop the other one, or give this one a state folder of its own",
+      cause: thrown,
+    });
+  }
+}
+
+function makeRegistry(config: Config, version: string): Registry {
+  const { configPaths, dockerConfig, stallTimeoutMs, attempts, requestsPerHost } = config.registry;
+  return new Registry({
+    hostsDirectories: configPaths,
+    ...(dockerConfig === undefined ? {} : { dockerConfigPaths: [dockerConfig] }),
+    stallTimeoutMs,
+    retry: { attempts, minWaitMs: RETRY_WAIT_MIN_MS, maxWaitMs: RETRY_WAIT_MAX_MS },
+    retryAfterMaxMs: RETRY_AFTER_MAX_MS,
+    requestsPerHostMax: requestsPerHost,
+    userAgent: `lazuli/${version}`,
+  });
+}
+
+async function openEngine(parts: {
+  readonly config: Config;
+  readonly binding: NativeBinding;
+  readonly registry: Registry;
+}): Promise<OpenLayerEngine> {
+  const { config, binding, registry } = parts;
+  const { layer } = config;
+  const engine = await openLayerEngine({
+    binding,
+    root: config.root,
+    state: config.state,
+    demandDeadlineMs: layer.demandDeadlineMs,
+    readaheadMaxBytes: layer.readaheadMaxBytes,
+    backgroundFill: layer.backgroundFill,
+    mount: layer.mount,
+    fuseThreads: layer.fuseThreads,
+    workerThreads: layer.workerThreads,
+    openSourceFor: ({ reference, size }, digest, { signal }) =>
+      registry.openBlob({ reference, digest, size, signal }),
+  });
+  log.info("Opened the layer engine", { mount: engine.rung.kind, layers: engine.list().length });
+  return engine;
+}
+
+async function syncFileSystem(binding: NativeBinding, folder: string): Promise<void> {
+  const handle = await open(folder, "r");
+  try {
+    await binding.syncfs(handle.fd);
+  } finally {
+    await handle.close();
+  }
+}
