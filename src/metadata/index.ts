@@ -5,8 +5,16 @@
  *     const snapshots = new SnapshotTable({ metadata, now: () => binding.realtimeNanoseconds() });
  */
 export { lockFolder } from "./folder-lock.js";
-export { Metadata, type MetadataOptions, openMetadata, type WriteOptions } from "./metadata.js";
+export type { KeyParts, TableKey } from "./key.js";
+export {
+  type ChangeListener,
+  Metadata,
+  type MetadataOptions,
+  openMetadata,
+  type WriteOptions,
+} from "./metadata.js";
 export type { JsonValue } from "./record.js";
+export type * from "./rows.js";
 export { TARGET_LABEL } from "./snapshot-changes.js";
 export type {
   SnapshotFallback,
@@ -16,5 +24,6 @@ export type {
   StoredUsage,
 } from "./snapshot-row.js";
 export { requireActive, SnapshotTable, type SnapshotTableOptions, targetTaken } from "./snapshot-table.js";
-export type { Table, TableKey } from "./table.js";
-export type { Transaction } from "./transaction.js";
+export { counters, type Entry, type Table } from "./table.js";
+export * from "./tables.js";
+export type { Change, Transaction } from "./transaction.js";

@@ -4,9 +4,9 @@ import { type Database, open, type RootDatabase } from "lmdb";
 import { failedPrecondition, LazuliError, resourceExhausted, unavailable } from "../errors/index.js";
 import { checkMetadataFile, damaged } from "./file-check.js";
 import { lockFolder } from "./folder-lock.js";
-import { decodeRecord, encodeRecord } from "./record.js";
-import { counters, type Table, type TableKey } from "./table.js";
-import { type Change, Transaction } from "./transaction.js";
+import { canBeKey, type KeyParts, keyParts, type TableKey } from "./key.js";
+import { counters, type Entry, type Table } from "./table.js";
+import { type Change, decodeRow, type StoredRecord, Transaction } from "./transaction.js";
 
 export interface MetadataOptions {
   /** Made with mode 0700 if missing; a local file system (LMDB maps the file). */
@@ -21,14 +21,20 @@ export interface WriteOptions {
 }
 
 const SCHEMA_VERSION = 1;
-const TABLES_MAX = 16;
+const TABLES_MAX = 32;
 /** Actions that wait for the commit before them; one beyond it fails with RESOURCE_EXHAUSTED. */
 const WRITES_WAITING_MAX = 10_000;
 const ENOSPC = 28;
 /** LMDB is kept from a full disk: after failed commits its addon can corrupt the heap (seen with lmdb 3.5.6). */
 const RESERVE_BYTES = 8 * 1024 * 1024;
 
-type Store = Database<Buffer, string | (string | number)[]>;
+/** Above every key with the same parts before it: no byte of UTF-8 is as high. */
+const ABOVE_ALL = Buffer.from([0xff]);
+
+type StoreKey = string | (string | number | Buffer)[];
+type Store = Database<Buffer, StoreKey>;
+
+export type ChangeListener = (changes: readonly Change[]) => void;
 
 interface Waiting {
   readonly action: (transaction: Transaction) => unknown;
@@ -48,6 +54,7 @@ export class Metadata {
   readonly #reserveBytes: number;
   readonly #stores = new Map<string, Store>();
   readonly #waiting: Waiting[] = [];
+  readonly #listeners = new Set<ChangeListener>();
   #commits: Promise<void> | undefined;
   #open = true;
 
@@ -64,17 +71,46 @@ export class Metadata {
   }
 
   get<Value>(table: Table<Value>, key: TableKey): Value | undefined {
-    const record = this.#read(table.name, key);
-    return record === undefined ? undefined : decode(table, key, record);
+    const parts = keyParts(key);
+    const record = this.#read(table.name, parts);
+    return record === undefined ? undefined : decodeRow(table, parts, record);
   }
 
   /** All values of a table in key order, as they are now. */
   values<Value>(table: Table<Value>): Value[] {
-    const values: Value[] = [];
-    for (const { key, value } of this.#store(table.name).getRange()) {
-      values.push(decode(table, key as TableKey, value));
+    return Array.from(this.entries(table, []), ({ value }) => value);
+  }
+
+  /**
+   * The values whose keys begin with these parts, in key order, as they are now. Consume it before anything is
+   * awaited: it holds a place in LMDB's snapshot. Longer walks take `page`.
+   */
+  *entries<Value>(table: Table<Value>, prefix: KeyParts): Iterable<Entry<Value>> {
+    for (const { key, record } of this.#records(table.name, prefix)) {
+      yield { key, value: decodeRow(table, key, record) };
     }
-    return values;
+  }
+
+  /** Up to `limit` entries behind a key; fewer only at the end. */
+  page<Value>(
+    table: Table<Value>,
+    prefix: KeyParts,
+    place: { readonly after: TableKey | undefined; readonly limit: number },
+  ): Entry<Value>[] {
+    const rows: Entry<Value>[] = [];
+    for (const { key, record } of this.#records(table.name, prefix, place)) {
+      rows.push({ key, value: decodeRow(table, key, record) });
+    }
+    return rows;
+  }
+
+  /**
+   * Tells what every action changes, in order, while the action is taken into its commit: before it is durable, and
+   * also when that commit fails afterwards. A listener that throws makes the action fail.
+   */
+  observe(listener: ChangeListener): Disposable {
+    this.#listeners.add(listener);
+    return { [Symbol.dispose]: () => void this.#listeners.delete(listener) };
   }
 
   /**
@@ -123,17 +159,24 @@ export class Metadata {
   }
 
   async #commitGroup(group: readonly Waiting[]): Promise<void> {
-    const all = new Transaction({ read: (table, key) => this.#read(table, key) }, { encode, decode });
+    const all = new Transaction({
+      read: (table, key) => this.#read(table, key),
+      records: (table, prefix) => this.#records(table, prefix),
+    });
     const done: (() => void)[] = [];
     const failed: ((reason: unknown) => void)[] = [];
     const free = await this.#freeBytes();
     for (const { action, isRemoval, resolve, reject } of group) {
-      const own = new Transaction(all, { encode, decode });
+      const own = new Transaction(all);
       try {
         const result = action(own);
         const needed = isRemoval ? this.#reserveBytes / 8 : this.#reserveBytes;
         if (free < needed && !own.isEmpty) throw diskFull();
-        all.absorb(own);
+        if (!own.isEmpty) {
+          const changes = [...own.changes()];
+          for (const listener of this.#listeners) listener(changes);
+          all.absorb(changes);
+        }
         done.push(() => resolve(result));
         failed.push(reject);
       } catch (thrown) {
@@ -167,14 +210,30 @@ export class Metadata {
     }
   }
 
-  #read(table: string, key: TableKey): Buffer | undefined {
-    return this.#store(table).get(storeKey(key));
+  #read(table: string, key: KeyParts): Buffer | undefined {
+    return canBeKey(key) ? this.#store(table).get(storeKey(key)) : undefined;
+  }
+
+  *#records(
+    table: string,
+    prefix: KeyParts,
+    place: { readonly after?: TableKey | undefined; readonly limit?: number } = {},
+  ): Iterable<StoredRecord> {
+    const { after, limit } = place;
+    if (prefix.length > 0 && !canBeKey(prefix)) return;
+    const start = after === undefined ? prefix : keyParts(after);
+    const range = this.#store(table).getRange({
+      ...(start.length === 0 ? {} : { start: storeKey(start), exclusiveStart: after !== undefined }),
+      ...(prefix.length === 0 ? {} : { end: [...prefix, ABOVE_ALL] }),
+      ...(limit === undefined ? {} : { limit }),
+    });
+    for (const { key, value } of range) yield { key: keyParts(key as TableKey), record: value };
   }
 
   #store(name: string): Store {
     let store = this.#stores.get(name);
     if (store === undefined) {
-      store = this.#root.openDB<Buffer, string | (string | number)[]>(name, { encoding: "binary" });
+      store = this.#root.openDB<Buffer, StoreKey>(name, { encoding: "binary" });
       this.#stores.set(name, store);
     }
     return store;
@@ -262,14 +321,6 @@ function diskFull(cause?: unknown): LazuliError {
   });
 }
 
-function encode<Value>(table: Table<Value>, value: Value): Buffer {
-  return encodeRecord(table.encode(value));
-}
-
-function decode<Value>(table: Table<Value>, key: TableKey, record: Buffer): Value {
-  return table.decode(decodeRecord(record, `${table.name} ${String(key)}`));
-}
-
-function storeKey(key: TableKey): string | (string | number)[] {
-  return typeof key === "string" ? key : [...key];
+function storeKey(key: KeyParts): StoreKey {
+  return key.length === 1 && typeof key[0] === "string" ? key[0] : [...key];
 }

@@ -1,5 +1,6 @@
 import { crc32 } from "node:zlib";
 import { dataLoss } from "../errors/index.js";
+import type { KeyParts } from "./key.js";
 
 /**
  * A value on disk: byte 0 the version of this layout, bytes 1 to 4 the CRC-32 (little-endian) of the rest, then JSON
@@ -26,12 +27,13 @@ export function encodeRecord(value: JsonValue): Buffer {
 }
 
 /** @throws DATA_LOSS when the bytes are not what was written */
-export function decodeRecord(record: Uint8Array, subject: string): JsonValue {
-  const bytes = Buffer.from(record.buffer, record.byteOffset, record.byteLength);
-  const body = bytes.subarray(HEADER_BYTES);
-  if (bytes.length <= HEADER_BYTES || bytes[0] !== RECORD_VERSION || bytes.readUInt32LE(1) !== crc32(body)) {
+export function decodeRecord(record: Buffer, table: string, key: KeyParts): JsonValue {
+  const body = record.subarray(HEADER_BYTES);
+  const isRight = record.length > HEADER_BYTES && record[0] === RECORD_VERSION;
+  if (!isRight || record.readUInt32LE(1) !== crc32(body)) {
+    const subject = `${table} ${key.join(" ")}`;
     throw dataLoss(
-      `Cannot read the metadata of ${subject}: want version ${RECORD_VERSION} and a right checksum, got ${bytes.length} other bytes`,
+      `Cannot read the metadata of ${subject}: want version ${RECORD_VERSION} and a right checksum, got ${record.length} other bytes`,
       {
         subject,
         reason: "metadata-damaged",

@@ -21,12 +21,12 @@ async function folderFor(t: { teardown: (run: () => Promise<void>) => void }): P
 
 t.test("decodeRecord() refuses a record with any byte changed", async (t) => {
   const record = encodeRecord({ name: "a", size: 5 });
-  t.same(decodeRecord(record, "x"), { name: "a", size: 5 });
+  t.same(decodeRecord(record, "x", []), { name: "a", size: 5 });
   for (let index = 0; index < record.length; index += 1) {
     const damaged = Buffer.from(record);
     damaged[index] = damaged[index]! ^ 1;
-    t.throws(() => decodeRecord(damaged, "x"), { code: "DATA_LOSS", reason: "metadata-damaged" });
-    t.throws(() => decodeRecord(record.subarray(0, index), "x"), { code: "DATA_LOSS" });
+    t.throws(() => decodeRecord(damaged, "x", []), { code: "DATA_LOSS", reason: "metadata-damaged" });
+    t.throws(() => decodeRecord(record.subarray(0, index), "x", []), { code: "DATA_LOSS" });
   }
 });
 
