@@ -13,5 +13,11 @@ export {
   type LazySnapshotter,
   type LazySnapshotterOptions,
 } from "./lazy-snapshotter.js";
+export {
+  type NamespacedSnapshotter,
+  type NamespacedSnapshotterOptions,
+  namespacedSnapshotter,
+} from "./namespaced-snapshotter.js";
+export type { SnapshotSweep } from "./namespaced-sweep.js";
 export { detectOverlay, type OverlayOptions } from "./overlay.js";
 export * from "./resolver.js";

@@ -9,7 +9,7 @@ export function infoOf(row: SnapshotRow): SnapshotInfo {
 }
 
 /** The fields that filters know: `kind`, `name`, `parent`, `labels.<key>`. */
-export function fieldsOf(row: SnapshotRow): FieldReader {
+export function fieldsOf(row: Pick<SnapshotRow, "kind" | "name" | "parent" | "labels">): FieldReader {
   return ([field, ...rest]) => {
     switch (field) {
       case "kind":
