@@ -1,0 +1,69 @@
+import { connect } from "node:net";
+import { type Client, createClient } from "@connectrpc/connect";
+import { createGrpcTransport, Http2SessionManager } from "@connectrpc/connect-node";
+import { Content } from "../../gen/containerd/services/content/v1/content_pb.js";
+import { type ProxyCall, proxyError } from "./proxy-errors.js";
+
+/** Longest message that is taken: containerd's own limit. */
+const MESSAGE_BYTES_MAX = 16 * 1024 * 1024;
+/** Bytes of one stream that the service may send before we have read them: what a slow reader costs. */
+const STREAM_WINDOW_BYTES = 4 * 1024 * 1024;
+
+export interface ProxyOptions {
+  readonly socketPath: string;
+  readonly namespace: string;
+  /** What is made through the proxy belongs to this lease. */
+  readonly lease?: string | undefined;
+}
+
+/** The client, its headers and its errors. Connects at the first call, and again after a break. */
+export class ProxyConnection implements Disposable {
+  readonly client: Client<typeof Content>;
+  readonly #sessionManager: Http2SessionManager;
+  readonly #options: ProxyOptions;
+
+  constructor(options: ProxyOptions) {
+    this.#options = options;
+    const baseUrl = "http://localhost";
+    const nodeOptions = {
+      createConnection: () => connect({ path: options.socketPath }),
+      settings: { initialWindowSize: STREAM_WINDOW_BYTES },
+    };
+    this.#sessionManager = new Http2SessionManager(baseUrl, {}, nodeOptions);
+    const transport = createGrpcTransport({
+      baseUrl,
+      nodeOptions,
+      sessionManager: this.#sessionManager,
+      readMaxBytes: MESSAGE_BYTES_MAX,
+      writeMaxBytes: MESSAGE_BYTES_MAX,
+    });
+    this.client = createClient(Content, transport);
+  }
+
+  callOptions(signal?: AbortSignal): { headers: Record<string, string>; signal?: AbortSignal } {
+    const { namespace, lease } = this.#options;
+    return {
+      headers: {
+        "containerd-namespace": namespace,
+        ...(lease === undefined ? {} : { "containerd-lease": lease }),
+      },
+      ...(signal === undefined ? {} : { signal }),
+    };
+  }
+
+  error(thrown: unknown, call: ProxyCall): Error {
+    return proxyError(thrown, this.#options.socketPath, call);
+  }
+
+  async call<T>(call: ProxyCall, work: () => Promise<T>): Promise<T> {
+    try {
+      return await work();
+    } catch (thrown) {
+      throw this.error(thrown, call);
+    }
+  }
+
+  [Symbol.dispose](): void {
+    this.#sessionManager.abort();
+  }
+}

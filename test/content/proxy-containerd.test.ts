@@ -1,0 +1,37 @@
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import t from "tap";
+import { proxyContentStore } from "../../src/content/index.js";
+import { loadBinding } from "../../src/fuse/index.js";
+import { contentSuite } from "../../testing/content-suite/index.js";
+import { Cleanup } from "../../testing/rig/cleanup.js";
+import { command } from "../../testing/rig/command.js";
+import { startContainerd } from "../../testing/rig/containerd.js";
+
+const binding = loadBinding();
+const now = () => binding.realtimeNanoseconds();
+const containerd = await command("containerd", ["--version"]).catch(() => undefined);
+const skip = containerd === undefined && "containerd is not installed";
+
+t.test("proxyContentStore() passes the suite against containerd itself", { skip }, async (t) => {
+  await contentSuite(t, {
+    name: "containerd",
+    now,
+    // containerd 1.6 hashes with sha256 only, and its content filters know no size.
+    algorithms: ["sha256"],
+    filtersBySize: false,
+    factory: async () => {
+      const cleanup = new Cleanup();
+      const folder = await mkdtemp(join(tmpdir(), "lazuli-content-"));
+      cleanup.add(async () => await rm(folder, { recursive: true, force: true }));
+      const { address, ctr, stop } = await startContainerd({ folder });
+      cleanup.add(stop);
+      // Without it containerd's collection takes what the suite has made.
+      await ctr(["-n", "suite", "leases", "create", "--id", "suite"]);
+      const store = proxyContentStore({ socketPath: address, namespace: "suite", lease: "suite" });
+      cleanup.add(async () => await store[Symbol.asyncDispose]());
+      return { store, dispose: async () => await cleanup[Symbol.asyncDispose]() };
+    },
+  });
+});
