@@ -4,8 +4,27 @@
  *     const routes = [snapshotsService(snapshotter), nodeService({ version, engine, snapshotter, ladder, counters })];
  *     const server = await serveGrpc({ socketPath, mode: 0o600, routes });
  */
+
+export type { CollectionTrigger } from "./collection-trigger.js";
+export {
+  createEventExchange,
+  type EventEnvelope,
+  type EventExchange,
+  packedEvent,
+} from "./event-exchange.js";
+export { eventsService } from "./events-service.js";
+export { type ImagesServiceOptions, imagesService } from "./images-service.js";
+export {
+  type IntrospectionServiceOptions,
+  introspectionService,
+  type PluginFacts,
+} from "./introspection-service.js";
+export { type LeasesServiceOptions, leasesService } from "./leases-service.js";
+export { type NamespacesServiceOptions, namespacesService } from "./namespaces-service.js";
 export { type LadderStep, type NodeServiceOptions, nodeService } from "./node-service.js";
+export { type RequestContext, requestContext, requireIdentifier } from "./request-context.js";
 export { answer, rpcError } from "./rpc-error.js";
 export { type GrpcServer, type ServeGrpcOptions, serveGrpc } from "./serve-grpc.js";
 export { infoMessage, mountMessages, nanosecondsOf, timestampOf } from "./snapshot-messages.js";
-export { snapshotsService } from "./snapshots-service.js";
+export { type SnapshotterOf, snapshotsService, snapshotsServiceOf } from "./snapshots-service.js";
+export { versionService } from "./version-service.js";

@@ -14,68 +14,91 @@ import { infoMessage, mountMessages } from "./snapshot-messages.js";
 /** Snapshots in one message of a List, as containerd has it. */
 const BATCH_SIZE = 100;
 
+/** Which snapshotter a call means: by the name in the request, and the namespace and lease in the headers. */
+export type SnapshotterOf = (name: string, headers: Headers) => Snapshotter;
+
 /**
- * `containerd.services.snapshots.v1` over a snapshotter. The request's `snapshotter` is the name that containerd knows
- * us by, and is not looked at: a socket serves one snapshotter.
+ * `containerd.services.snapshots.v1` over one snapshotter. The request's `snapshotter` is the name that containerd knows
+ * us by, and is not looked at: a proxy's socket serves one snapshotter.
  */
 export function snapshotsService(snapshotter: Snapshotter): (router: ConnectRouter) => void {
+  return snapshotsServiceOf(() => snapshotter);
+}
+
+/** `containerd.services.snapshots.v1` over the snapshotters of a daemon. */
+export function snapshotsServiceOf(find: SnapshotterOf): (router: ConnectRouter) => void {
+  const of = ({ snapshotter }: { snapshotter: string }, { requestHeader }: HandlerContext): Snapshotter =>
+    find(snapshotter, requestHeader);
   return (router) => {
     router.service(Snapshots, {
-      prepare: ({ key, parent, labels }, { signal }) =>
+      prepare: (request, context) =>
         answer(async () => ({
-          mounts: mountMessages(await snapshotter.prepare({ key, parent, labels, signal })),
+          mounts: mountMessages(await of(request, context).prepare(created(request, context))),
         })),
-      view: ({ key, parent, labels }, { signal }) =>
+      view: (request, context) =>
         answer(async () => ({
-          mounts: mountMessages(await snapshotter.view({ key, parent, labels, signal })),
+          mounts: mountMessages(await of(request, context).view(created(request, context))),
         })),
-      mounts: ({ key }, { signal }) =>
-        answer(async () => ({ mounts: mountMessages(await snapshotter.mounts(key, { signal })) })),
-      commit: ({ name, key, labels, parent }, { signal }) =>
+      mounts: (request, context) =>
         answer(async () => {
-          await snapshotter.commit({ name, key, labels, parent, signal });
+          const { signal } = context;
+          return { mounts: mountMessages(await of(request, context).mounts(request.key, { signal })) };
+        }),
+      commit: (request, context) =>
+        answer(async () => {
+          const { name, key, labels, parent } = request;
+          await of(request, context).commit({ name, key, labels, parent, signal: context.signal });
           return {};
         }),
-      remove: ({ key }) =>
+      remove: (request, context) =>
         answer(async () => {
-          await snapshotter.remove(key);
+          await of(request, context).remove(request.key);
           return {};
         }),
-      stat: ({ key }) => answer(async () => ({ info: infoMessage(await snapshotter.stat(key)) })),
-      update: ({ info, updateMask }) =>
+      stat: (request, context) =>
+        answer(async () => ({ info: infoMessage(await of(request, context).stat(request.key)) })),
+      update: (request, context) =>
         answer(async () => {
-          if (info === undefined) {
+          if (request.info === undefined) {
             throw invalidArgument("Cannot update a snapshot: want its info, got none", {
               reason: "info-missing",
             });
           }
-          const { name, labels } = info;
-          const fieldPaths = updateMask?.paths ?? [];
-          return { info: infoMessage(await snapshotter.update({ name, labels, fieldPaths })) };
+          const { name, labels } = request.info;
+          const fieldPaths = request.updateMask?.paths ?? [];
+          return { info: infoMessage(await of(request, context).update({ name, labels, fieldPaths })) };
         }),
-      list: (request, context) => list(snapshotter, request, context),
-      usage: ({ key }, { signal }) =>
+      list: (request, context) => list(() => of(request, context), request, context),
+      usage: (request, context) =>
         answer(async () => {
-          const { size, inodes } = await snapshotter.usage(key, { signal });
+          const { signal } = context;
+          const { size, inodes } = await of(request, context).usage(request.key, { signal });
           return { size: BigInt(size), inodes: BigInt(inodes) };
         }),
-      cleanup: () =>
+      cleanup: (request, context) =>
         answer(async () => {
-          await snapshotter.cleanup();
+          await of(request, context).cleanup();
           return {};
         }),
     });
   };
 }
 
+function created(
+  { key, parent, labels }: { key: string; parent: string; labels: Record<string, string> },
+  { signal }: HandlerContext,
+) {
+  return { key, parent, labels, signal };
+}
+
 async function* list(
-  snapshotter: Snapshotter,
+  find: () => Snapshotter,
   request: ListSnapshotsRequest,
   context: HandlerContext,
 ): AsyncIterable<MessageInitShape<typeof ListSnapshotsResponseSchema>> {
   let batch: MessageInitShape<typeof InfoSchema>[] = [];
   try {
-    for await (const info of snapshotter.walk(request.filters)) {
+    for await (const info of find().walk(request.filters)) {
       context.signal.throwIfAborted();
       batch.push(infoMessage(info));
       if (batch.length < BATCH_SIZE) continue;
