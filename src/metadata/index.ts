@@ -4,8 +4,12 @@
  *     const metadata = await openMetadata({ directory: "/var/lib/lazuli/metadata" });
  *     const snapshots = new SnapshotTable({ metadata, now: () => binding.realtimeNanoseconds() });
  */
+export { ensureNamespace, requireIdentifier } from "./checks.js";
+export { type ContainerRequest, ContainerTable } from "./container-table.js";
 export { lockFolder } from "./folder-lock.js";
+export { type ImageRequest, ImageTable, type ImageTarget } from "./image-table.js";
 export type { KeyParts, TableKey } from "./key.js";
+export { attachLease, type LeaseName, LeaseTable } from "./lease-table.js";
 export {
   type ChangeListener,
   Metadata,
@@ -13,8 +17,10 @@ export {
   openMetadata,
   type WriteOptions,
 } from "./metadata.js";
+export { NamespaceTable, type RuleTableOptions } from "./namespace-table.js";
 export type { JsonValue } from "./record.js";
 export type * from "./rows.js";
+export { type SandboxRequest, SandboxTable } from "./sandbox-table.js";
 export { TARGET_LABEL } from "./snapshot-changes.js";
 export type {
   SnapshotFallback,
