@@ -6,6 +6,7 @@
  */
 
 export type { CollectionTrigger } from "./collection-trigger.js";
+export { contentService } from "./content-service.js";
 export {
   createEventExchange,
   type EventEnvelope,
