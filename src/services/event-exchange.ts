@@ -2,7 +2,7 @@ import { create, type DescMessage, type MessageInitShape, toBinary } from "@bufb
 import { type Any, AnySchema } from "@bufbuild/protobuf/wkt";
 import { invalidArgument, resourceExhausted } from "../errors/index.js";
 import { type FieldReader, parseFilters } from "../filters/index.js";
-import { requireIdentifier } from "./request-context.js";
+import { requireIdentifier } from "../metadata/index.js";
 
 /** Something that happened, as it goes to those who listen. */
 export interface EventEnvelope {

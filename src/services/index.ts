@@ -23,7 +23,7 @@ export {
 export { type LeasesServiceOptions, leasesService } from "./leases-service.js";
 export { type NamespacesServiceOptions, namespacesService } from "./namespaces-service.js";
 export { type LadderStep, type NodeServiceOptions, nodeService } from "./node-service.js";
-export { type RequestContext, requestContext, requireIdentifier } from "./request-context.js";
+export { type RequestContext, requestContext } from "./request-context.js";
 export { answer, rpcError } from "./rpc-error.js";
 export { type GrpcServer, type ServeGrpcOptions, serveGrpc } from "./serve-grpc.js";
 export { infoMessage, mountMessages, nanosecondsOf, timestampOf } from "./snapshot-messages.js";
