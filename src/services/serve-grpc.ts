@@ -66,6 +66,8 @@ function handler(routes: ServeGrpcOptions["routes"]): Parameters<typeof createSe
     },
     connect: false,
     grpcWeb: false,
+    // No link is faster than a socket of this machine: nothing is worth compressing.
+    compressMinBytes: MESSAGE_BYTES_MAX,
     readMaxBytes: MESSAGE_BYTES_MAX,
     writeMaxBytes: MESSAGE_BYTES_MAX,
     fallback: (request) => {
