@@ -2,6 +2,7 @@ import type { Command } from "./command.js";
 import { configCommand } from "./config-command.js";
 import { doctorCommand } from "./doctor-command.js";
 import { explainCommand } from "./explain-command.js";
+import { fsckCommand } from "./fsck-command.js";
 import { helpCommand } from "./help-command.js";
 import { snapshotterCommand } from "./snapshotter-command.js";
 import { statusCommand } from "./status-command.js";
@@ -12,6 +13,7 @@ const others: readonly Command[] = [
   statusCommand,
   explainCommand,
   doctorCommand,
+  fsckCommand,
   configCommand,
   versionCommand,
 ];

@@ -4,6 +4,14 @@
  *     const content = namespacedContent({ metadata, store, now, policy: "shared" });
  *     const blob = await content.for({ namespace: "default" }).open(digest);
  */
+export { referenceLabels } from "./check-references.js";
+export {
+  type CheckedBlob,
+  type CheckedIngest,
+  type CheckedStore,
+  type CheckStoreOptions,
+  checkStore,
+} from "./check-store.js";
 export * from "./contract.js";
 export { type LogicalBlobs, logicalBlobs, withLogicalBlobs } from "./logical-blobs.js";
 export { type KnownLayers, type LogicalBlob, type LogicalSource, layerBlobSource } from "./logical-source.js";

@@ -7,6 +7,8 @@ export { buildVersion } from "./build-version.js";
 export { CONFIG_FILE_DEFAULT, type ConfigSources, loadConfig, readConfig } from "./config.js";
 export { type Config, type ConfigKey, configKeys } from "./config-keys.js";
 export { configPage, defaultConfigText, dumpConfig } from "./config-text.js";
+export { type FindingFacts, type FsckOptions, type FsckProgress, type FsckReport, fsck } from "./fsck.js";
+export type { FindingKind, FindingSeverity } from "./fsck-finding.js";
 export { type GrpcConnection, grpcOverSocket } from "./grpc-over-socket.js";
 export { nearestWord } from "./nearest.js";
 export { type RunOptions, type RunServerOptions, runServer } from "./run-server.js";

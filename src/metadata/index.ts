@@ -29,6 +29,7 @@ export type {
   SnapshotRowKind,
   StoredUsage,
 } from "./snapshot-row.js";
+export { remoteTargets, snapshotRows } from "./snapshot-row.js";
 export { requireActive, SnapshotTable, type SnapshotTableOptions, targetTaken } from "./snapshot-table.js";
 export { counters, type Entry, type Table } from "./table.js";
 export * from "./tables.js";
