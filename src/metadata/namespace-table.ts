@@ -54,7 +54,7 @@ export class NamespaceTable {
           reason: "namespace-exists",
         });
       }
-      const row = { name, labels: { ...labels } };
+      const row = { name, labels: storedLabels(labels) };
       transaction.put(namespaces, name, row);
       return row;
     });
