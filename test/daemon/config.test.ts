@@ -50,6 +50,18 @@ t.test("readConfig() lets flags stand above environment above file", async (t) =
   t.strictSame(paths, ["/x", "/y"]);
 });
 
+t.test("readConfig() reads the collector's keys as containerd has them", async (t) => {
+  const { gc } = readConfig({});
+  t.match(gc, { pauseThreshold: 0.02, deletionThreshold: 0, mutationThreshold: 100 });
+  t.match(gc, { scheduleDelayMs: 0, startupDelayMs: 100 });
+  const text = '[gc]\npause_threshold = 0.5\nschedule_delay = "1s"\nstartup_delay = "0s"\n';
+  t.match(readConfig({ text }).gc, { pauseThreshold: 0.5, scheduleDelayMs: 1000, startupDelayMs: 0 });
+  t.equal(readConfig({ flags: { "gc-pause-threshold": ["0.1"] } }).gc.pauseThreshold, 0.1);
+  t.match(problemOf({ text: "[gc]\npause_threshold = 0.6" }), "number from 0 to 0.5");
+  t.match(problemOf({ flags: { "gc-pause-threshold": ["-0"] } }), "number from 0 to 0.5");
+  t.match(problemOf({ text: '[gc]\nschedule_delay = "0"' }), "schedule_delay");
+});
+
 t.test("readConfig() names every problem at once, and what was meant", async (t) => {
   const text = [
     "roots = 1",
