@@ -1,11 +1,12 @@
 import { chmod, mkdir, statfs } from "node:fs/promises";
 import { join } from "node:path";
 import { type Database, open, type RootDatabase } from "lmdb";
-import { failedPrecondition, LazuliError, resourceExhausted, unavailable } from "../errors/index.js";
+import { LazuliError, resourceExhausted, unavailable } from "../errors/index.js";
 import { checkMetadataFile, damaged } from "./file-check.js";
 import { lockFolder } from "./folder-lock.js";
 import { canBeKey, type KeyParts, keyParts, type TableKey } from "./key.js";
-import { counters, type Entry, type Table } from "./table.js";
+import { migrate, migrations } from "./migrations.js";
+import type { Entry, Table } from "./table.js";
 import { type Change, decodeRow, type StoredRecord, Transaction } from "./transaction.js";
 
 export interface MetadataOptions {
@@ -20,7 +21,6 @@ export interface WriteOptions {
   readonly isRemoval?: boolean;
 }
 
-const SCHEMA_VERSION = 1;
 const TABLES_MAX = 32;
 /** Actions that wait for the commit before them; one beyond it fails with RESOURCE_EXHAUSTED. */
 const WRITES_WAITING_MAX = 10_000;
@@ -233,7 +233,12 @@ export class Metadata {
   #store(name: string): Store {
     let store = this.#stores.get(name);
     if (store === undefined) {
-      store = this.#root.openDB<Buffer, StoreKey>(name, { encoding: "binary" });
+      try {
+        store = this.#root.openDB<Buffer, StoreKey>(name, { encoding: "binary" });
+      } catch (cause) {
+        // The first look at a table writes its name into the file.
+        throw failureOf(cause);
+      }
       this.#stores.set(name, store);
     }
     return store;
@@ -252,7 +257,12 @@ export async function openMetadata(options: MetadataOptions): Promise<Metadata> 
   };
   try {
     const metadata = new Metadata({ root: await openRoot(directory), lock, freeBytes, reserveBytes });
-    await checkSchema(metadata, directory);
+    try {
+      await migrate(metadata, { directory, steps: migrations });
+    } catch (thrown) {
+      await metadata.close();
+      throw thrown;
+    }
     return metadata;
   } catch (thrown) {
     await lock[Symbol.asyncDispose]();
@@ -281,24 +291,6 @@ async function openRoot(directory: string): Promise<RootDatabase> {
   }
 }
 
-async function checkSchema(metadata: Metadata, directory: string): Promise<void> {
-  const version = metadata.get(counters, "schema");
-  if (version === SCHEMA_VERSION) return;
-  if (version === undefined) {
-    await metadata.write((transaction) => transaction.put(counters, "schema", SCHEMA_VERSION));
-    return;
-  }
-  await metadata.close();
-  throw failedPrecondition(
-    `Cannot open the metadata in ${directory}: want version ${SCHEMA_VERSION}, got ${version}`,
-    {
-      subject: directory,
-      reason: "metadata-version",
-      hint: "It was written by another release of lazuli: run that release, or take another root",
-    },
-  );
-}
-
 async function writeFailure(thrown: unknown): Promise<LazuliError> {
   const detail: unknown = (thrown as { commitError?: Promise<never> }).commitError;
   // LMDB's own error comes as a promise that rejects; left alone it would end the process.
@@ -306,6 +298,10 @@ async function writeFailure(thrown: unknown): Promise<LazuliError> {
     () => thrown,
     (reason: unknown) => reason,
   );
+  return failureOf(cause);
+}
+
+function failureOf(cause: unknown): LazuliError {
   if ((cause as { code?: unknown }).code === ENOSPC) return diskFull(cause);
   return unavailable(`Cannot write metadata: ${LazuliError.from(cause).message}`, {
     reason: "metadata-write-failed",

@@ -1,0 +1,54 @@
+import { open } from "node:fs/promises";
+import { join } from "node:path";
+import { loadBinding } from "../../src/fuse/index.js";
+import { images, leaseResources, leases, openMetadata } from "../../src/metadata/index.js";
+import { createLazySnapshotter } from "../../src/snapshotters/index.js";
+import { FakeEngine } from "../../testing/snapshotter-suite/fake-engine.js";
+import { labelsOnly } from "../../testing/snapshotter-suite/lazy-rig.js";
+import type { StepParts, Wanted } from "./steps.js";
+
+export interface OpenParts extends StepParts {
+  /** What is there. */
+  found(): Promise<Wanted>;
+  close(): Promise<void>;
+}
+
+/** The store on a folder, as the daemon puts it together. */
+export async function openParts(folder: string): Promise<OpenParts> {
+  const binding = loadBinding();
+  const now = (): bigint => binding.realtimeNanoseconds();
+  const metadata = await openMetadata({ directory: join(folder, "metadata") });
+  const snapshotter = await createLazySnapshotter({
+    root: folder,
+    metadata,
+    engine: new FakeEngine(join(folder, "layers")),
+    resolver: labelsOnly(),
+    now,
+    syncFileSystem: async (path) => {
+      await using handle = await open(path, "r");
+      await binding.syncfs(handle.fd);
+    },
+  });
+  return {
+    metadata,
+    snapshotter,
+    now,
+    found: async () => {
+      const found: Wanted = new Map();
+      for (const { name, target } of metadata.values(images)) found.set(`image ${name}`, target.digest);
+      for (const { id, namespace } of metadata.values(leases)) {
+        const held = Array.from(metadata.entries(leaseResources, [namespace, id]), ({ value }) => value.id);
+        found.set(`lease ${id}`, held.join(" "));
+      }
+      for await (const { name, kind } of snapshotter.walk([])) {
+        found.set(`snapshot ${name}`, kind);
+        if (kind === "active") await snapshotter.mounts(name);
+      }
+      return found;
+    },
+    close: async () => {
+      await snapshotter.close();
+      await metadata.close();
+    },
+  };
+}
