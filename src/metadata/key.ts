@@ -11,8 +11,9 @@ const NUMBER_BYTES = 9;
 /** Bytes below this one are lmdb's own marks; in texts of 64 characters and more it doesn't escape them. */
 const FIRST_PLAIN_CODE = 5;
 
-export function keyParts(key: TableKey): KeyParts {
-  return typeof key === "string" ? [key] : key;
+/** Also for a lone number, which is how lmdb reads a list of one back. */
+export function keyParts(key: TableKey | number): KeyParts {
+  return typeof key === "object" ? key : [key];
 }
 
 /** Bytes of a key as lmdb stores it, or undefined when it holds characters that lmdb can't give back. */

@@ -227,7 +227,7 @@ export class Metadata {
       ...(prefix.length === 0 ? {} : { end: [...prefix, ABOVE_ALL] }),
       ...(limit === undefined ? {} : { limit }),
     });
-    for (const { key, value } of range) yield { key: keyParts(key as TableKey), record: value };
+    for (const { key, value } of range) yield { key: keyParts(key as TableKey | number), record: value };
   }
 
   #store(name: string): Store {
