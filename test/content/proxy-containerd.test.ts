@@ -4,7 +4,7 @@ import { join } from "node:path";
 import t from "tap";
 import { proxyContentStore } from "../../src/content/index.js";
 import { loadBinding } from "../../src/fuse/index.js";
-import { contentSuite } from "../../testing/content-suite/index.js";
+import { contentSuite, crossNamespaceSuite } from "../../testing/content-suite/index.js";
 import { Cleanup } from "../../testing/rig/cleanup.js";
 import { command } from "../../testing/rig/command.js";
 import { startContainerd } from "../../testing/rig/containerd.js";
@@ -14,6 +14,24 @@ const now = () => binding.realtimeNanoseconds();
 const containerd = await command("containerd", ["--version"]).catch(() => undefined);
 const skip = containerd === undefined && "containerd is not installed";
 
+/** A containerd of its own, and its content as namespaces see it. */
+async function started(namespaces: readonly string[]) {
+  const cleanup = new Cleanup();
+  const folder = await mkdtemp(join(tmpdir(), "lazuli-content-"));
+  cleanup.add(async () => await rm(folder, { recursive: true, force: true }));
+  const { address, ctr, stop } = await startContainerd({ folder });
+  cleanup.add(stop);
+  const stores = [];
+  for (const namespace of namespaces) {
+    // Without a lease containerd's collection takes what the suite has made.
+    await ctr(["-n", namespace, "leases", "create", "--id", "suite"]);
+    const store = proxyContentStore({ socketPath: address, namespace, lease: "suite" });
+    cleanup.add(async () => await store[Symbol.asyncDispose]());
+    stores.push(store);
+  }
+  return { stores, dispose: async () => await cleanup[Symbol.asyncDispose]() };
+}
+
 t.test("proxyContentStore() passes the suite against containerd itself", { skip }, async (t) => {
   await contentSuite(t, {
     name: "containerd",
@@ -22,16 +40,20 @@ t.test("proxyContentStore() passes the suite against containerd itself", { skip 
     algorithms: ["sha256"],
     filtersBySize: false,
     factory: async () => {
-      const cleanup = new Cleanup();
-      const folder = await mkdtemp(join(tmpdir(), "lazuli-content-"));
-      cleanup.add(async () => await rm(folder, { recursive: true, force: true }));
-      const { address, ctr, stop } = await startContainerd({ folder });
-      cleanup.add(stop);
-      // Without it containerd's collection takes what the suite has made.
-      await ctr(["-n", "suite", "leases", "create", "--id", "suite"]);
-      const store = proxyContentStore({ socketPath: address, namespace: "suite", lease: "suite" });
-      cleanup.add(async () => await store[Symbol.asyncDispose]());
-      return { store, dispose: async () => await cleanup[Symbol.asyncDispose]() };
+      const { stores, dispose } = await started(["suite"]);
+      return { store: stores[0]!, dispose };
+    },
+  });
+});
+
+t.test("two namespaces of containerd share as the suite says", { skip }, async (t) => {
+  await crossNamespaceSuite(t, {
+    name: "containerd",
+    policy: "shared",
+    now,
+    factory: async () => {
+      const { stores, dispose } = await started(["first", "second"]);
+      return { first: stores[0]!, second: stores[1]!, dispose };
     },
   });
 });

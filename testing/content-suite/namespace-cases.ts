@@ -104,7 +104,13 @@ const cases: Readonly<Record<CrossNamespaceOptions["policy"], Readonly<Record<st
 export async function crossNamespaceSuite(t: Test, options: CrossNamespaceOptions): Promise<void> {
   const { first, second, dispose } = await options.factory();
   t.teardown(async () => await dispose());
-  const traits: StoreTraits = { algorithms: ["sha256"], keepsLabels: true, filtersBySize: true };
+  const traits: StoreTraits = {
+    algorithms: ["sha256"],
+    keepsLabels: true,
+    filtersBySize: false,
+    refBytesMax: 100,
+    takesNulInRefs: false,
+  };
   for (const [prefix, run] of Object.entries(cases[options.policy])) {
     await t.test(`${options.name}: ${prefix}`, async (t) => {
       const rig = (store: ContentStore) =>

@@ -1,6 +1,6 @@
 import { createHash, randomBytes } from "node:crypto";
 import type { Test } from "tap";
-import type { Digest } from "../../src/bytes/index.js";
+import { type Digest, digestAlgorithm } from "../../src/bytes/index.js";
 import type { ContentStore, IngestWriter, Labels } from "../../src/content/contract.js";
 import type { ErrorCode } from "../../src/errors/index.js";
 
@@ -11,6 +11,9 @@ export interface StoreTraits {
   readonly algorithms: readonly Algorithm[];
   readonly keepsLabels: boolean;
   readonly filtersBySize: boolean;
+  /** Bytes of the longest ref that is taken. */
+  readonly refBytesMax: number;
+  readonly takesNulInRefs: boolean;
 }
 
 /** Two readings of the clock, with something done between them. */
@@ -105,6 +108,11 @@ export class ContentRig {
       offset += piece.length;
     }
     return Buffer.concat(pieces);
+  }
+
+  /** Checks a digest of bytes that are on their way: a store may hash them with an algorithm of its own choice. */
+  checkRunningDigest(digest: Digest, bytes: Uint8Array): void {
+    this.t.equal(digest, digestOf(bytes, digestAlgorithm(digest) as Algorithm), "running digest");
   }
 
   async during<T>(work: () => Promise<T>): Promise<{ value: T; window: Window }> {

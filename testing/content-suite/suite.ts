@@ -32,7 +32,13 @@ export async function contentSuite(t: Test, options: ContentSuiteOptions): Promi
   const made = await options.factory();
   t.teardown(async () => await made.dispose());
   let store = made.store;
-  const { algorithms = ["sha256", "sha384", "sha512"], keepsLabels = true, filtersBySize = true } = options;
+  const traits: StoreTraits = {
+    algorithms: options.algorithms ?? ["sha256", "sha384", "sha512"],
+    keepsLabels: options.keepsLabels ?? true,
+    filtersBySize: options.filtersBySize ?? true,
+    refBytesMax: options.refBytesMax ?? 4096,
+    takesNulInRefs: options.takesNulInRefs ?? true,
+  };
   const reopen =
     made.reopen === undefined
       ? undefined
@@ -49,7 +55,6 @@ export async function contentSuite(t: Test, options: ContentSuiteOptions): Promi
   };
   for (const [prefix, run] of Object.entries(cases)) {
     await t.test(`${options.name}: ${prefix}`, async (t) => {
-      const traits = { algorithms, keepsLabels, filtersBySize };
       await run(new ContentRig({ t, prefix, now: options.now, traits, store: () => store, reopen }));
     });
   }

@@ -74,10 +74,10 @@ export const writeCases: Readonly<Record<string, Case>> = {
       const sample = rig.sample(5000, algorithm);
       const writer = await rig.writer(algorithm, { expected: sample.digest });
       await writer.write(Buffer.from(sample.bytes.subarray(0, 1000)));
-      rig.t.equal(writer.digest(), digestOf(sample.bytes.subarray(0, 1000), algorithm), "running digest");
+      rig.checkRunningDigest(writer.digest(), sample.bytes.subarray(0, 1000));
       await writer.close();
       const resumed = await rig.writer(algorithm, { expected: sample.digest });
-      rig.t.equal(resumed.digest(), digestOf(sample.bytes.subarray(0, 1000), algorithm), "resumed digest");
+      rig.checkRunningDigest(resumed.digest(), sample.bytes.subarray(0, 1000));
       await resumed.write(Buffer.from(sample.bytes.subarray(1000)));
       rig.t.equal(await resumed.commit({ size: 5000, expected: sample.digest, labels: {} }), sample.digest);
       await rig.checkBytes(sample.digest, sample.bytes);
@@ -99,14 +99,14 @@ export const writeCases: Readonly<Record<string, Case>> = {
       "//",
       " spaces and\ttabs ",
       "line\nbreak",
-      "nul\0byte",
+      ...(rig.traits.takesNulInRefs ? ["nul\0byte"] : []),
       'quotes"and\\slashes',
       "%2e%2e",
       "case",
       "CASE",
       "é",
       "e\u0301",
-      "x".repeat(4096),
+      "x".repeat(rig.traits.refBytesMax - rig.ref("").length),
     ];
     const samples = odd.map(() => rig.sample(300));
     for (const [index, name] of odd.entries()) {
