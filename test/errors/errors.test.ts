@@ -10,6 +10,8 @@ t.test("redact() takes secrets and line breaks out of a text", async (t) => {
 t.test("LazuliError.from() maps system errors to codes", async (t) => {
   const full = Object.assign(new Error("no space"), { code: "ENOSPC" });
   t.equal(LazuliError.from(full).code, "RESOURCE_EXHAUSTED");
+  const broken = Object.assign(new Error("input/output error"), { code: "EIO" });
+  t.equal(LazuliError.from(broken).code, "UNAVAILABLE");
   t.equal(LazuliError.from("text").code, "UNKNOWN");
   const own = notFound("x");
   t.equal(LazuliError.from(own), own);
