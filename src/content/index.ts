@@ -20,7 +20,6 @@ export {
   type NamespacedContentOptions,
   namespacedContent,
 } from "./namespaced-content.js";
-export { attachLease } from "./namespaced-lease.js";
 export type { NamespaceContext, SharingPolicy } from "./namespaced-rows.js";
 export type { ContentSweep } from "./namespaced-sweep.js";
 export { PinnedNames } from "./pinned-names.js";

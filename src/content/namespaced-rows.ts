@@ -1,9 +1,14 @@
 import type { Digest } from "../bytes/index.js";
 import { invalidArgument, LazuliError, notFound } from "../errors/index.js";
 import type { FieldReader } from "../filters/index.js";
-import { type ContentRow, leaseResources, type Metadata, type Transaction } from "../metadata/index.js";
+import {
+  attachLease,
+  type ContentRow,
+  leaseResources,
+  type Metadata,
+  type Transaction,
+} from "../metadata/index.js";
 import type { ContentInfo, ContentStore, Labels, UpdateContent } from "./contract.js";
-import { attachLease } from "./namespaced-lease.js";
 import type { PinnedNames } from "./pinned-names.js";
 
 /** `shared`: a namespace has a blob by knowing its digest. `isolated`: it must bring the bytes. */

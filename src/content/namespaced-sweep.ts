@@ -28,6 +28,8 @@ export interface SweepOptions {
 
 /** Removes the blobs and ingests of the store that no namespace has. Reads rows, and never waits for a writer. */
 export async function sweepContent(parts: NamespacedParts, options: SweepOptions): Promise<ContentSweep> {
+  // Sweeps that find nothing to wait for give others a turn all the same.
+  await turn();
   await collectAdopted(parts, options);
   const blobs = await sweepBlobs(parts, options);
   return { ...blobs, removedIngests: await sweepIngests(parts, options.signal) };

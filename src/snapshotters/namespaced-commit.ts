@@ -1,6 +1,10 @@
-import { attachLease } from "../content/index.js";
 import { unavailable } from "../errors/index.js";
-import { type NamespacedSnapshotRow, namespacedSnapshots, type Transaction } from "../metadata/index.js";
+import {
+  attachLease,
+  type NamespacedSnapshotRow,
+  namespacedSnapshots,
+  type Transaction,
+} from "../metadata/index.js";
 import { failurePoint } from "../observe/index.js";
 import type { CommitSnapshot } from "./contract.js";
 import {

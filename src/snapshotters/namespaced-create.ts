@@ -1,6 +1,10 @@
-import { attachLease } from "../content/index.js";
 import { alreadyExists, invalidArgument, LazuliError, notFound } from "../errors/index.js";
-import { type NamespacedSnapshotRow, namespacedSnapshots, TARGET_LABEL } from "../metadata/index.js";
+import {
+  attachLease,
+  type NamespacedSnapshotRow,
+  namespacedSnapshots,
+  TARGET_LABEL,
+} from "../metadata/index.js";
 import { failurePoint, log } from "../observe/index.js";
 import type { CreateSnapshot, Mount, SnapshotInfo } from "./contract.js";
 import {
