@@ -19,8 +19,13 @@ async function started(namespaces: readonly string[]) {
   const cleanup = new Cleanup();
   const folder = await mkdtemp(join(tmpdir(), "lazuli-content-"));
   cleanup.add(async () => await rm(folder, { recursive: true, force: true }));
-  const { address, ctr, stop } = await startContainerd({ folder });
-  cleanup.add(stop);
+  let running = await startContainerd({ folder });
+  cleanup.add(async () => await running.stop());
+  const { address, ctr } = running;
+  const restart = async (): Promise<void> => {
+    await running.stop();
+    running = await startContainerd({ folder });
+  };
   const stores = [];
   for (const namespace of namespaces) {
     // Without a lease containerd's collection takes what the suite has made.
@@ -29,7 +34,7 @@ async function started(namespaces: readonly string[]) {
     cleanup.add(async () => await store[Symbol.asyncDispose]());
     stores.push(store);
   }
-  return { stores, dispose: async () => await cleanup[Symbol.asyncDispose]() };
+  return { stores, restart, dispose: async () => await cleanup[Symbol.asyncDispose]() };
 }
 
 t.test("proxyContentStore() passes the suite against containerd itself", { skip }, async (t) => {
@@ -40,8 +45,13 @@ t.test("proxyContentStore() passes the suite against containerd itself", { skip 
     algorithms: ["sha256"],
     filtersBySize: false,
     factory: async () => {
-      const { stores, dispose } = await started(["suite"]);
-      return { store: stores[0]!, dispose };
+      const { stores, restart, dispose } = await started(["suite"]);
+      const store = stores[0]!;
+      const reopen = async () => {
+        await restart();
+        return store;
+      };
+      return { store, reopen, dispose };
     },
   });
 });
