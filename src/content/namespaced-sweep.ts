@@ -15,7 +15,7 @@ export interface ContentSweep {
 }
 
 /** Blobs looked at before others get a turn of the event loop: a look costs some microseconds for each namespace. */
-const TURN_BLOBS = 200;
+const TURN_BLOBS = 100;
 const ROWS_PAGE = 500;
 /** Sorts after every digest. */
 const AFTER_DIGESTS = "~";
