@@ -1,0 +1,16 @@
+#!/usr/bin/env bash
+# Runs the tests that try things by chance with a hundred times as many tries: hours on two cores.
+#   LAZULI_LONG=10 bash scripts/test-long.sh     another factor
+# The files run one after another, without the runner's time limit for a file.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+factor=${LAZULI_LONG:-100}
+export LAZULI_CRASH_IMAGES=$((2000 * factor))
+export LAZULI_OPERATIONS=$((10000 * factor))
+export TAP_TIMEOUT=0
+failed=0
+for file in gc/model crash/kill system/power-loss; do
+  printf '==== %s\n' "$file"
+  node --enable-source-maps "dist/test/$file.test.js" || failed=1
+done
+exit "$failed"
