@@ -1,4 +1,4 @@
-import { open } from "node:fs/promises";
+import { type FileHandle, open } from "node:fs/promises";
 import { dataLoss } from "../errors/index.js";
 
 /** LMDB's meta pages (mdb.c: MDB_page, MDB_meta, as 64-bit little-endian machines have them): offsets in the page. */
@@ -8,6 +8,8 @@ const VERSION_AT = 28;
 const VERSION = 2;
 const PAGE_SIZE_AT = 48;
 const ROOTS_AT = [88, 136] as const;
+const LAST_PAGE_AT = 144;
+const TRANSACTION_AT = 152;
 const META_BYTES = 168;
 const PAGE_SIZE_MIN = 4096;
 const PAGE_SIZE_MAX = 65_536;
@@ -43,6 +45,17 @@ export async function checkMetadataFile(path: string): Promise<void> {
   } finally {
     await file.close();
   }
+}
+
+/** Bytes up to the end of the last page in use, as the newer meta page has it. */
+export async function readLastPage(file: FileHandle): Promise<number> {
+  const first = Buffer.alloc(META_BYTES);
+  const second = Buffer.alloc(META_BYTES);
+  await file.read(first, 0, META_BYTES, 0);
+  const pageSize = first.readUInt32LE(PAGE_SIZE_AT);
+  await file.read(second, 0, META_BYTES, pageSize);
+  const isFirst = first.readBigUInt64LE(TRANSACTION_AT) > second.readBigUInt64LE(TRANSACTION_AT);
+  return (Number((isFirst ? first : second).readBigUInt64LE(LAST_PAGE_AT)) + 1) * pageSize;
 }
 
 export function damaged(path: string, actual: string, cause?: unknown): Error {

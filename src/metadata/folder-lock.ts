@@ -32,13 +32,15 @@ async function setLock(file: FileHandle): Promise<number> {
     stdio: ["ignore", "ignore", "ignore", file.fd],
   });
   return await new Promise((resolve, reject) => {
-    child.on("error", (cause) =>
+    child.on("error", (cause: NodeJS.ErrnoException) =>
       reject(
-        failedPrecondition("Cannot lock the metadata: want the program flock, got none that starts", {
-          reason: "flock-missing",
-          hint: "Install util-linux",
-          cause,
-        }),
+        cause.code !== "ENOENT"
+          ? cause
+          : failedPrecondition("Cannot lock the metadata: want the program flock, got none that starts", {
+              reason: "flock-missing",
+              hint: "Install util-linux",
+              cause,
+            }),
       ),
     );
     child.on("exit", (code) => resolve(code ?? -1));

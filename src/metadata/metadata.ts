@@ -1,4 +1,6 @@
+import { closeSync, openSync } from "node:fs";
 import { chmod, mkdir, statfs } from "node:fs/promises";
+import { constants } from "node:os";
 import { join } from "node:path";
 import { type Database, open, type RootDatabase } from "lmdb";
 import { LazuliError, resourceExhausted, unavailable } from "../errors/index.js";
@@ -6,13 +8,14 @@ import { checkMetadataFile, damaged } from "./file-check.js";
 import { lockFolder } from "./folder-lock.js";
 import { canBeKey, type KeyParts, keyParts, type TableKey } from "./key.js";
 import { migrate, migrations } from "./migrations.js";
+import { SpareRoom } from "./spare-room.js";
 import type { Entry, Table } from "./table.js";
 import { type Change, decodeRow, type StoredRecord, Transaction } from "./transaction.js";
 
 export interface MetadataOptions {
   /** Made with mode 0700 if missing; a local file system (LMDB maps the file). */
   readonly directory: string;
-  /** Free bytes on the disk below which nothing new is written; an eighth of it stays for removals. */
+  /** Free bytes on the disk below which only removals are written; the file takes as much ahead for those. */
   readonly reserveBytes?: number;
 }
 
@@ -22,10 +25,11 @@ export interface WriteOptions {
 }
 
 const TABLES_MAX = 32;
+/** Three files of its own, and some for the other threads of the process meanwhile. */
+const DESCRIPTORS_FOR_LMDB = 8;
 /** Actions that wait for the commit before them; one beyond it fails with RESOURCE_EXHAUSTED. */
 const WRITES_WAITING_MAX = 10_000;
-const ENOSPC = 28;
-/** LMDB is kept from a full disk: after failed commits its addon can corrupt the heap (seen with lmdb 3.5.6). */
+const { EMFILE, ENFILE, ENOSPC } = constants.errno;
 const RESERVE_BYTES = 8 * 1024 * 1024;
 
 /** Above every key with the same parts before it: no byte of UTF-8 is as high. */
@@ -48,7 +52,10 @@ interface Waiting {
  * `write` resolves when its changes are on disk. Actions that come while a commit runs share the next one.
  */
 export class Metadata {
-  readonly #root: RootDatabase;
+  /** undefined: the last commit failed, and LMDB could not be opened again so far. */
+  #root: RootDatabase | undefined;
+  readonly #reopen: () => RootDatabase;
+  readonly #room: SpareRoom;
   readonly #lock: AsyncDisposable;
   readonly #freeBytes: () => Promise<number>;
   readonly #reserveBytes: number;
@@ -60,11 +67,15 @@ export class Metadata {
 
   constructor(parts: {
     root: RootDatabase;
+    reopen: () => RootDatabase;
+    room: SpareRoom;
     lock: AsyncDisposable;
     freeBytes: () => Promise<number>;
     reserveBytes: number;
   }) {
     this.#root = parts.root;
+    this.#reopen = parts.reopen;
+    this.#room = parts.room;
     this.#lock = parts.lock;
     this.#freeBytes = parts.freeBytes;
     this.#reserveBytes = parts.reserveBytes;
@@ -140,7 +151,8 @@ export class Metadata {
     if (!this.#open) return;
     this.#open = false;
     await this.#commits;
-    await this.#root.close();
+    await this.#root?.close();
+    await this.#room[Symbol.asyncDispose]();
     await this.#lock[Symbol.asyncDispose]();
   }
 
@@ -170,8 +182,7 @@ export class Metadata {
       const own = new Transaction(all);
       try {
         const result = action(own);
-        const needed = isRemoval ? this.#reserveBytes / 8 : this.#reserveBytes;
-        if (free < needed && !own.isEmpty) throw diskFull();
+        if (free < this.#reserveBytes && !isRemoval && !own.isEmpty) throw diskFull();
         if (!own.isEmpty) {
           const changes = [...own.changes()];
           for (const listener of this.#listeners) listener(changes);
@@ -193,20 +204,56 @@ export class Metadata {
 
   async #persist(changes: readonly Change[]): Promise<void> {
     if (changes.length === 0) return;
-    const single: Promise<unknown>[] = [];
     try {
-      const batch = this.#root.batch(() => {
-        for (const { table, key, record } of changes) {
-          const store = this.#store(table);
-          single.push(record === undefined ? store.remove(storeKey(key)) : store.put(storeKey(key), record));
-        }
-      });
-      // Each of them rejects on its own beside the batch when the commit fails.
-      for (const promise of single) promise.catch(() => undefined);
-      await batch;
-      await this.#root.flushed;
+      await this.#room.take(changes);
     } catch (thrown) {
-      throw await writeFailure(thrown);
+      throw failureOf(thrown);
+    }
+    try {
+      await this.#commit(this.#opened(), changes);
+    } catch (thrown) {
+      const failure = await writeFailure(thrown);
+      await this.#renew();
+      throw failure;
+    }
+  }
+
+  async #commit(root: RootDatabase, changes: readonly Change[]): Promise<void> {
+    const single: Promise<unknown>[] = [];
+    const batch = root.batch(() => {
+      for (const { table, key, record } of changes) {
+        const store = this.#store(table);
+        single.push(record === undefined ? store.remove(storeKey(key)) : store.put(storeKey(key), record));
+      }
+    });
+    // Each of them rejects on its own beside the batch when the commit fails.
+    for (const promise of single) promise.catch(() => undefined);
+    await batch;
+    await root.flushed;
+  }
+
+  /** After a commit that failed: LMDB refuses everything once it could not write a meta page. */
+  async #renew(): Promise<void> {
+    const root = this.#root;
+    this.#root = undefined;
+    this.#stores.clear();
+    await root?.close();
+    try {
+      this.#root = this.#reopen();
+    } catch {
+      // The next use tries again and tells.
+    }
+  }
+
+  /** @throws UNAVAILABLE, RESOURCE_EXHAUSTED while LMDB can't be opened again after a commit that failed */
+  #opened(): RootDatabase {
+    if (this.#root !== undefined) return this.#root;
+    if (!this.#open) throw unavailable("Cannot read metadata: it is closed", { reason: "metadata-closed" });
+    try {
+      this.#root = this.#reopen();
+      return this.#root;
+    } catch (cause) {
+      throw failureOf(cause, "open");
     }
   }
 
@@ -234,7 +281,7 @@ export class Metadata {
     let store = this.#stores.get(name);
     if (store === undefined) {
       try {
-        store = this.#root.openDB<Buffer, StoreKey>(name, { encoding: "binary" });
+        store = this.#opened().openDB<Buffer, StoreKey>(name, { encoding: "binary" });
       } catch (cause) {
         // The first look at a table writes its name into the file.
         throw failureOf(cause);
@@ -256,7 +303,16 @@ export async function openMetadata(options: MetadataOptions): Promise<Metadata> 
     return bavail * bsize;
   };
   try {
-    const metadata = new Metadata({ root: await openRoot(directory), lock, freeBytes, reserveBytes });
+    const path = join(directory, "metadata.lmdb");
+    await checkMetadataFile(path);
+    const reopen = (): RootDatabase => openRoot(path);
+    const root = openChecked(path);
+    await chmod(`${path}-lock`, 0o600);
+    const room = await SpareRoom.open(path, reserveBytes).catch(async (thrown: unknown) => {
+      await root.close();
+      throw failureOf(thrown, "open");
+    });
+    const metadata = new Metadata({ root, reopen, room, lock, freeBytes, reserveBytes });
     try {
       await migrate(metadata, { directory, steps: migrations });
     } catch (thrown) {
@@ -270,24 +326,38 @@ export async function openMetadata(options: MetadataOptions): Promise<Metadata> 
   }
 }
 
-async function openRoot(directory: string): Promise<RootDatabase> {
-  const path = join(directory, "metadata.lmdb");
-  await checkMetadataFile(path);
+function openChecked(path: string): RootDatabase {
   try {
-    const root = open({
-      path,
-      noSubdir: true,
-      encoding: "binary",
-      maxDbs: TABLES_MAX,
-      // A commit is visible only when it is synced; with overlapping syncs `flushed` can take half a second.
-      overlappingSync: false,
-      // Batching by turns makes a promise beside ours that rejects on a full disk without anybody to handle it.
-      eventTurnBatching: false,
-    });
-    await chmod(`${path}-lock`, 0o600);
-    return root;
+    return openRoot(path);
   } catch (cause) {
+    const { code } = cause as { code?: unknown };
+    // Names and numbers above 0 are errnos; LMDB's own numbers lie below.
+    if (typeof code === "string" || (typeof code === "number" && code > 0)) throw failureOf(cause, "open");
     throw damaged(path, LazuliError.from(cause).message, cause);
+  }
+}
+
+function openRoot(path: string): RootDatabase {
+  requireDescriptors();
+  return open({
+    path,
+    noSubdir: true,
+    encoding: "binary",
+    maxDbs: TABLES_MAX,
+    // A commit is visible only when it is synced; with overlapping syncs `flushed` can take half a second.
+    overlappingSync: false,
+    // Batching by turns makes a promise beside ours that rejects on a full disk without anybody to handle it.
+    eventTurnBatching: false,
+  });
+}
+
+/** lmdb 3.5.6 ends the process when an open within it fails. @throws EMFILE, ENFILE */
+function requireDescriptors(): void {
+  const held: number[] = [];
+  try {
+    while (held.length < DESCRIPTORS_FOR_LMDB) held.push(openSync("/dev/null", "r"));
+  } finally {
+    for (const descriptor of held) closeSync(descriptor);
   }
 }
 
@@ -301,10 +371,19 @@ async function writeFailure(thrown: unknown): Promise<LazuliError> {
   return failureOf(cause);
 }
 
-function failureOf(cause: unknown): LazuliError {
-  if ((cause as { code?: unknown }).code === ENOSPC) return diskFull(cause);
-  return unavailable(`Cannot write metadata: ${LazuliError.from(cause).message}`, {
-    reason: "metadata-write-failed",
+/** LMDB's errors have the number of the errno as their code, Node's its name. */
+function failureOf(cause: unknown, action = "write"): LazuliError {
+  const { code } = cause as { code?: unknown };
+  if (code === ENOSPC || code === "ENOSPC") return diskFull(cause);
+  if (code === EMFILE || code === "EMFILE" || code === ENFILE || code === "ENFILE") {
+    return resourceExhausted(`Cannot ${action} metadata: no file can be opened`, {
+      reason: "metadata-no-files",
+      hint: "Raise the limit of open files of the service (LimitNOFILE)",
+      cause,
+    });
+  }
+  return unavailable(`Cannot ${action} metadata: ${LazuliError.from(cause).message}`, {
+    reason: `metadata-${action}-failed`,
     cause,
   });
 }

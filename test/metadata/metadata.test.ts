@@ -1,8 +1,9 @@
 import { execFile } from "node:child_process";
-import { mkdtemp, readFile, rm, stat, writeFile } from "node:fs/promises";
+import { mkdtemp, open, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import t from "tap";
+import { readLastPage } from "../../src/metadata/file-check.js";
 import { openMetadata, type Table } from "../../src/metadata/index.js";
 import { decodeRecord, encodeRecord } from "../../src/metadata/record.js";
 import { command } from "../../testing/rig/command.js";
@@ -111,7 +112,8 @@ t.test("openMetadata() refuses files that are none of its own", async (t) => {
   await before.write((transaction) => transaction.put(texts, "a", "x".repeat(20_000)));
   await before.close();
   const good = await readFile(path);
-  for (const size of [4096, 8192, good.length - 4096]) {
+  await using file = await open(path);
+  for (const size of [4096, 8192, (await readLastPage(file)) - 4096]) {
     await writeFile(path, good.subarray(0, size));
     await t.rejects(openMetadata({ directory }), { code: "DATA_LOSS" }, `cut to ${size}`);
   }
