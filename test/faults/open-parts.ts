@@ -1,11 +1,13 @@
 import { open } from "node:fs/promises";
 import { join } from "node:path";
+import { namespacedContent, openLocalStore } from "../../src/content/index.js";
 import { loadBinding } from "../../src/fuse/index.js";
 import { images, leaseResources, leases, openMetadata } from "../../src/metadata/index.js";
 import { createLazySnapshotter } from "../../src/snapshotters/index.js";
 import { FakeEngine } from "../../testing/snapshotter-suite/fake-engine.js";
 import { labelsOnly } from "../../testing/snapshotter-suite/lazy-rig.js";
-import type { StepParts, Wanted } from "./steps.js";
+import { foundBlobs } from "./content-steps.js";
+import { namespace as ours, type StepParts, type Wanted } from "./steps.js";
 
 export interface OpenParts extends StepParts {
   /** What is there. */
@@ -18,6 +20,8 @@ export async function openParts(folder: string): Promise<OpenParts> {
   const binding = loadBinding();
   const now = (): bigint => binding.realtimeNanoseconds();
   const metadata = await openMetadata({ directory: join(folder, "metadata") });
+  const store = await openLocalStore({ root: join(folder, "content"), now });
+  const content = namespacedContent({ metadata, store, now });
   const snapshotter = await createLazySnapshotter({
     root: folder,
     metadata,
@@ -29,12 +33,15 @@ export async function openParts(folder: string): Promise<OpenParts> {
       await binding.syncfs(handle.fd);
     },
   });
+  const blobs = content.for({ namespace: ours });
   return {
     metadata,
     snapshotter,
+    blobs,
+    sweep: async () => await content.sweep(),
     now,
     found: async () => {
-      const found: Wanted = new Map();
+      const found: Wanted = new Map(await foundBlobs(blobs));
       for (const { name, target } of metadata.values(images)) found.set(`image ${name}`, target.digest);
       for (const { id, namespace } of metadata.values(leases)) {
         const held = Array.from(metadata.entries(leaseResources, [namespace, id]), ({ value }) => value.id);

@@ -1,6 +1,8 @@
 import { type Digest, sha256 } from "../../src/bytes/index.js";
+import type { ContentStore } from "../../src/content/index.js";
 import { ImageTable, LeaseTable, type Metadata } from "../../src/metadata/index.js";
 import type { Snapshotter } from "../../src/snapshotters/index.js";
+import { contentSteps } from "./content-steps.js";
 
 export const namespace = "default";
 
@@ -18,6 +20,9 @@ export interface StepParts {
   readonly metadata: Metadata;
   readonly snapshotter: Snapshotter;
   readonly now: () => bigint;
+  readonly blobs: ContentStore;
+  /** Removes what no row leads to. */
+  readonly sweep: () => Promise<unknown>;
 }
 
 export function digestOf(text: string): Digest {
@@ -26,7 +31,13 @@ export function digestOf(text: string): Digest {
 
 /** Operations on things of one number: some stay, some go again. */
 export function stepsOf(number: number, parts: StepParts): readonly Step[] {
-  return [...leaseSteps(number, parts), ...imageSteps(number, parts), ...snapshotSteps(number, parts)];
+  return [
+    ...contentSteps(number, parts.blobs),
+    { name: "content sweep", run: parts.sweep, notes: () => undefined },
+    ...leaseSteps(number, parts),
+    ...imageSteps(number, parts),
+    ...snapshotSteps(number, parts),
+  ];
 }
 
 function leaseSteps(number: number, { metadata, now }: StepParts): readonly Step[] {
