@@ -13,6 +13,13 @@ export {
   checkStore,
 } from "./check-store.js";
 export * from "./contract.js";
+export {
+  LocalStore,
+  type LocalStoreOptions,
+  openLocalStore,
+  type RepairSource,
+  type ScrubOptions,
+} from "./local-store.js";
 export { type LogicalBlobs, logicalBlobs, withLogicalBlobs } from "./logical-blobs.js";
 export { type KnownLayers, type LogicalBlob, type LogicalSource, layerBlobSource } from "./logical-source.js";
 export {

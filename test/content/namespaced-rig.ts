@@ -7,10 +7,10 @@ import {
   type ContentStore,
   type NamespacedContent,
   namespacedContent,
+  openLocalStore,
   type SharingPolicy,
 } from "../../src/content/index.js";
 import { type Metadata, openMetadata } from "../../src/metadata/index.js";
-import { memoryStore } from "./namespaced-memory.js";
 
 export const start = 1_700_000_000_000_000_000n;
 
@@ -39,7 +39,7 @@ export async function namespacedRig(
   const now = steppingClock();
   const metadata = await openMetadata({ directory: join(folder, "metadata") });
   t.teardown(async () => await metadata.close());
-  const local = memoryStore(now);
+  const local = await openLocalStore({ root: join(folder, "content"), now });
   const store = options.wrap?.(local) ?? local;
   const content = namespacedContent({ metadata, store, now, policy: options.policy ?? "shared" });
   return { metadata, store, content };

@@ -2,11 +2,11 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import t from "tap";
-import { namespacedContent, proxyContentStore } from "../../src/content/index.js";
+import { namespacedContent, openLocalStore, proxyContentStore } from "../../src/content/index.js";
 import { loadBinding } from "../../src/fuse/index.js";
 import { NamespaceTable, openMetadata } from "../../src/metadata/index.js";
 import { contentService, serveGrpc } from "../../src/services/index.js";
-import { contentSuite, crossNamespaceSuite, MemoryStore } from "../../testing/content-suite/index.js";
+import { contentSuite, crossNamespaceSuite } from "../../testing/content-suite/index.js";
 import { Cleanup } from "../../testing/rig/cleanup.js";
 
 const binding = loadBinding();
@@ -24,7 +24,12 @@ async function served(policy: "shared" | "isolated") {
     namespace: "first",
     labels: { "containerd.io/namespace.shareable": policy === "isolated" ? "true" : "false" },
   });
-  const content = namespacedContent({ metadata, store: new MemoryStore({ now }), now, policy });
+  const content = namespacedContent({
+    metadata,
+    store: await openLocalStore({ root: join(folder, "content"), now }),
+    now,
+    policy,
+  });
   const socketPath = join(folder, "s");
   const service = contentService(({ namespace, lease }) =>
     content.for({ namespace, ...(lease === undefined ? {} : { lease }) }),
@@ -39,6 +44,24 @@ async function served(policy: "shared" | "isolated") {
   return { content, proxy, dispose: async () => await cleanup[Symbol.asyncDispose]() };
 }
 
+t.test("openLocalStore() passes the suite", async (t) => {
+  await contentSuite(t, {
+    name: "local",
+    now,
+    // Labels are in the rows of the namespaces.
+    keepsLabels: false,
+    factory: async () => {
+      const root = await mkdtemp(join(tmpdir(), "lazuli-local-suite-"));
+      const store = await openLocalStore({ root, now });
+      return {
+        store,
+        reopen: async () => await openLocalStore({ root, now }),
+        dispose: async () => await rm(root, { recursive: true, force: true }),
+      };
+    },
+  });
+});
+
 t.test("namespacedContent() passes the suite", async (t) => {
   await contentSuite(t, {
     name: "namespaced",
@@ -49,6 +72,19 @@ t.test("namespacedContent() passes the suite", async (t) => {
     factory: async () => {
       const { content, dispose } = await served("shared");
       return { store: content.for({ namespace: "suite" }), dispose };
+    },
+  });
+});
+
+t.test("the local store passes the suite behind its service and the proxy", async (t) => {
+  await contentSuite(t, {
+    name: "wire",
+    now,
+    refBytesMax: 1024,
+    takesNulInRefs: false,
+    factory: async () => {
+      const { proxy, dispose } = await served("shared");
+      return { store: proxy("suite"), dispose };
     },
   });
 });
