@@ -13,6 +13,8 @@ const program = fileURLToPath(new URL("./operate.js", import.meta.url));
 const SWEEPS_MAX = 2000;
 const HANG_MS = 120_000;
 
+t.setTimeout(4 * HANG_MS);
+
 interface Line {
   readonly problem?: string;
   readonly code?: string;
