@@ -1,5 +1,6 @@
 import type { Command } from "./command.js";
 import { configCommand } from "./config-command.js";
+import { daemonCommand } from "./daemon-command.js";
 import { doctorCommand } from "./doctor-command.js";
 import { explainCommand } from "./explain-command.js";
 import { fsckCommand } from "./fsck-command.js";
@@ -10,6 +11,7 @@ import { versionCommand } from "./version-command.js";
 
 const others: readonly Command[] = [
   snapshotterCommand,
+  daemonCommand,
   statusCommand,
   explainCommand,
   doctorCommand,

@@ -12,4 +12,5 @@ export type { FindingKind, FindingSeverity } from "./fsck-finding.js";
 export { type GrpcConnection, grpcOverSocket } from "./grpc-over-socket.js";
 export { nearestWord } from "./nearest.js";
 export { type RunOptions, type RunServerOptions, runServer } from "./run-server.js";
+export { startDaemon } from "./start-daemon.js";
 export { startSnapshotter } from "./start-snapshotter.js";

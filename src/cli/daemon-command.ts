@@ -1,0 +1,42 @@
+import { loadConfig, runServer, startDaemon } from "../daemon/index.js";
+import type { Command } from "./command.js";
+import { configOptions } from "./config-command.js";
+
+export const daemonCommand: Command = {
+  name: "daemon",
+  summary: "run the daemon that stands in containerd's place",
+  usage: "[--config PATH] [options]",
+  positionalsMin: 0,
+  positionalsMax: 0,
+  description: [
+    "Serves containerd's API on a Unix socket until SIGTERM or SIGINT: content, images, leases, namespaces and lazy snapshots, with a garbage collector that never blocks writers. Containers and CRI are not served yet. What was stored is there again from the start; stopping deletes nothing.",
+    "It uses the same folders and the same config as `lazuli snapshotter`, and on one root only one of them runs. The log goes to stderr. Under systemd (Type=notify) it says when it is ready.",
+  ],
+  options: configOptions,
+  examples: [
+    [
+      "lazuli daemon",
+      "On the default folders; `ctr --address /run/lazuli/lazuli-containerd.sock` talks to it.",
+    ],
+    [
+      "lazuli daemon --root /tmp/l/root --state /tmp/l/state --daemon-address /tmp/l/c.sock --log-format text",
+      "On folders of its own, at a terminal.",
+    ],
+  ],
+  run: async (input) => {
+    const { config, file } = await loadConfig({
+      file: input.options.config?.at(-1),
+      environment: input.environment,
+      flags: input.options,
+    });
+    await runServer({
+      config,
+      file,
+      address: config.daemon.address,
+      start: startDaemon,
+      environment: input.environment,
+      write: (line) => input.tell(line.trimEnd()),
+    });
+    return { data: {}, text: "" };
+  },
+};

@@ -1,0 +1,131 @@
+import { join } from "node:path";
+import type { ConnectRouter } from "@connectrpc/connect";
+import {
+  type LogicalSource,
+  layerBlobSource,
+  logicalBlobs,
+  namespacedContent,
+  openLocalStore,
+  type RepairSource,
+} from "../content/index.js";
+import { type GrpcServer, serveGrpc } from "../services/index.js";
+import { namespacedSnapshotter } from "../snapshotters/index.js";
+import type { Config } from "./config-keys.js";
+import { daemonRoutes } from "./daemon-routes.js";
+import type { Metrics } from "./metrics.js";
+import { serveMetrics } from "./metrics-server.js";
+import { type NodeParts, startNodeParts } from "./node-parts.js";
+import type { Running } from "./run-server.js";
+import { startScrubbing } from "./scrubbing.js";
+import { serverId } from "./server-id.js";
+import { Startup } from "./startup.js";
+import { sweeping } from "./sweeping.js";
+
+/** What clients ask for when they are told nothing else: the lazy snapshotter stands in its place. */
+const SNAPSHOTTER_NAME = "overlayfs";
+
+export interface StartDaemonOptions {
+  readonly config: Config;
+  readonly version: string;
+  readonly metrics: Metrics;
+}
+
+/** Builds the daemon from the config, part by part in this order. @throws what a part throws, with all stopped */
+export async function startDaemon(options: StartDaemonOptions): Promise<Running> {
+  const startup = new Startup();
+  try {
+    const { engine } = await startParts(startup, options);
+    return { rung: engine.rung.kind, stop: () => startup.stop() };
+  } catch (thrown) {
+    await startup.stop();
+    throw thrown;
+  }
+}
+
+async function startParts(startup: Startup, options: StartDaemonOptions): Promise<NodeParts> {
+  const { config, metrics } = options;
+  const { address } = config.daemon;
+  // The store that names layers without labels is the daemon's own, and it is asked as any client asks it.
+  const contentAddress = config.containerd.enabled ? address : undefined;
+  const node = await startNodeParts(startup, { ...options, address, contentAddress });
+  const { metadata, binding, engine, registry } = node;
+  const now = (): bigint => binding.realtimeNanoseconds();
+  const id = await startup.part("server id", () => serverId(config.root));
+  const source = layerBlobSource({ layers: engine, registry });
+  const store = await startup.part(
+    "content store",
+    () => openLocalStore({ root: join(config.root, "content"), now, repairFrom: repairSource(source) }),
+    (opened) => opened.close(),
+  );
+  await startup.part(
+    "scrubbing",
+    () =>
+      config.content.scrub
+        ? startScrubbing({ store, bytesPerSecond: config.content.scrubBytesPerSecond })
+        : undefined,
+    (started) => started?.close(),
+  );
+  const content = namespacedContent({ metadata, store, now, policy: config.content.sharingPolicy });
+  const blobs = logicalBlobs({ source });
+  const snapshotters = new Map([
+    [
+      SNAPSHOTTER_NAME,
+      namespacedSnapshotter({ metadata, snapshotter: node.snapshotter, name: SNAPSHOTTER_NAME, now }),
+    ],
+  ]);
+  const collection = sweeping({ content, snapshotters });
+  const routes = daemonRoutes({
+    ...options,
+    ...node,
+    serverId: id,
+    content,
+    blobs,
+    snapshotters,
+    collection,
+  });
+  const server = await startup.part(
+    "socket",
+    () => serve(config, routes),
+    (served) => served.close(),
+  );
+  const metricsAddress = config.metrics.address;
+  await startup.part(
+    "metrics",
+    () =>
+      metricsAddress === undefined
+        ? undefined
+        : serveMetrics({ address: metricsAddress, metrics, isReady: server.isReady }),
+    (served) => served?.[Symbol.asyncDispose](),
+  );
+  return node;
+}
+
+/** Blobs that the registry of a lazy layer has can be had again. */
+function repairSource(source: LogicalSource): RepairSource {
+  return async (digest, { signal }) => {
+    const blob = source.find(digest);
+    if (blob === undefined) return undefined;
+    const opened = await source.open(digest, { signal });
+    return opened.readRange({ offset: 0, length: blob.size, signal });
+  };
+}
+
+async function serve(
+  config: Config,
+  routes: readonly ((router: ConnectRouter) => void)[],
+): Promise<GrpcServer & { isReady: () => boolean }> {
+  const server = await serveGrpc({
+    socketPath: config.daemon.address,
+    mode: 0o600,
+    routes,
+    closeTimeoutMs: config.snapshotter.stopTimeoutMs,
+  });
+  let isReady = true;
+  return {
+    isReady: () => isReady,
+    close: async () => {
+      isReady = false;
+      await server.close();
+    },
+  };
+}

@@ -1,0 +1,84 @@
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import type { Cleanup } from "../../testing/rig/cleanup.js";
+import { startContainerd } from "../../testing/rig/containerd.js";
+import { type RunningDaemon, startDaemon } from "../../testing/rig/daemon.js";
+
+/** What one `ctr` said, with times, ids and places masked. */
+export interface Said {
+  readonly code: number;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+/** A lazuli daemon and a containerd that get the same commands. */
+export interface Twins {
+  readonly folder: string;
+  readonly daemon: RunningDaemon;
+  /** What lazuli's answers make of the command, and what containerd's do. */
+  both(words: readonly string[], input?: string | Buffer): Promise<{ lazuli: Said; containerd: Said }>;
+  /** The same on lazuli only, not masked. */
+  lazuli(words: readonly string[], input?: string | Buffer): Promise<Said>;
+}
+
+export async function startTwins(cleanup: Cleanup): Promise<Twins> {
+  const folder = await mkdtemp(join(tmpdir(), "lazuli-twins-"));
+  cleanup.add(() => rm(folder, { recursive: true, force: true }));
+  const containerd = await startContainerd({ folder: join(folder, "containerd") });
+  cleanup.add(() => containerd.stop());
+  const daemon = await startDaemon({ folder: join(folder, "lazuli") });
+  cleanup.add(() => daemon.stop());
+  return {
+    folder,
+    daemon,
+    both: async (words, input) => ({
+      lazuli: masked(await ctr(daemon.address, words, input), daemon.address),
+      containerd: masked(await ctr(containerd.address, words, input), containerd.address),
+    }),
+    lazuli: async (words, input) => await ctr(daemon.address, words, input),
+  };
+}
+
+async function ctr(address: string, words: readonly string[], input: string | Buffer = ""): Promise<Said> {
+  const child = spawn("ctr", ["--address", address, ...words], { stdio: ["pipe", "pipe", "pipe"] });
+  const said = { stdout: "", stderr: "" };
+  child.stdout.setEncoding("latin1").on("data", (text: string) => {
+    said.stdout += text;
+  });
+  child.stderr.setEncoding("utf8").on("data", (text: string) => {
+    said.stderr += text;
+  });
+  // A command that refuses its arguments ends without reading.
+  child.stdin.on("error", () => undefined);
+  child.stdin.end(input);
+  const [code] = await once(child, "close");
+  return { code: code as number, ...said };
+}
+
+function masked({ code, stdout, stderr }: Said, address: string): Said {
+  const mask = (text: string): string =>
+    text
+      .replaceAll(address, "<address>")
+      .replace(/\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)/g, "<time>")
+      .replace(/Less than a second|\d+ (milli)?seconds?|About a minute/g, "<age>")
+      .replace(/^\d{1,9}-[A-Za-z0-9_-]{4}/gm, "<random id>")
+      // Columns are as wide as what was masked.
+      .replace(/[ \t]+/g, " ")
+      // Each has words of its own for where a filter is wrong.
+      .replace(
+        /(filters: parse error|Cannot read filter)[^\n]*: invalid argument/g,
+        "<bad filter>: invalid argument",
+      )
+      // The order of a Go map.
+      .replace(/\S+=\S+,\S+/g, (labels) => labels.split(",").sort().join(","));
+  return { code, stdout: sorted(mask(stdout)), stderr: mask(stderr) };
+}
+
+/** Ingests are listed in the order of a Go map, below the line with the columns. */
+function sorted(stdout: string): string {
+  const [head, ...rows] = stdout.split("\n");
+  return head === "REF SIZE AGE " ? [head, ...rows.sort()].join("\n") : stdout;
+}
