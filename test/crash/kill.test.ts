@@ -4,7 +4,6 @@ import { fileURLToPath } from "node:url";
 import t from "tap";
 import { failurePointNames } from "../../src/observe/index.js";
 import { checkAfterCrash, crashFolder, Journal } from "../../testing/crash/index.js";
-import { TRIES_CONTENT } from "../../testing/crash/shared-store.js";
 import { Cleanup } from "../../testing/rig/cleanup.js";
 import { command } from "../../testing/rig/command.js";
 
@@ -33,7 +32,7 @@ async function killAt(point: string, pass: number): Promise<Outcome> {
   return { survived: code === 0, problems: await checkAfterCrash(join(folder, "root"), allowed) };
 }
 
-const points = failurePointNames().filter((name) => TRIES_CONTENT || !name.startsWith("content."));
+const points = failurePointNames();
 t.ok(points.length > 0, "the modules have failure points");
 for (const point of points) {
   await t.test(`a kill at ${point} loses nothing that was promised`, async (t) => {

@@ -35,13 +35,17 @@ export async function readFacts(parts: StoreParts): Promise<Facts> {
 }
 
 async function readSnapshots(parts: StoreParts, namespace: string, facts: Facts): Promise<void> {
-  const ids = new Map(parts.below.rows().map(({ name, id }) => [name, id]));
+  const folders = new Map(
+    parts.below
+      .rows()
+      .filter(({ kind, layerDigest }) => kind === "committed" && layerDigest === undefined)
+      .map(({ name, id }) => [name, join(parts.folder, "snapshots", String(id), "fs")]),
+  );
   for await (const { name, kind, parent, labels } of parts.snapshots.for({ namespace }).walk([])) {
     const value: FactValue = { kind, parent, labels };
     const row = parts.metadata.get(namespacedSnapshots, [namespace, SNAPSHOTTER, name]);
-    const id = ids.get(row?.storeKey ?? "");
-    const files =
-      kind === "committed" ? await filesUnder(join(parts.folder, "snapshots", `${id}`, "fs")) : {};
+    const folder = folders.get(row?.storeKey ?? "");
+    const files = folder === undefined ? {} : await filesUnder(folder);
     facts.set(factKey("snapshot", namespace, name), { ...value, files });
   }
 }

@@ -1,6 +1,6 @@
 import { open } from "node:fs/promises";
 import { join } from "node:path";
-import { type NamespacedContent, namespacedContent } from "../../src/content/index.js";
+import { type NamespacedContent, namespacedContent, openLocalStore } from "../../src/content/index.js";
 import { loadBinding } from "../../src/fuse/index.js";
 import { ImageTable, LeaseTable, type Metadata, openMetadata } from "../../src/metadata/index.js";
 import {
@@ -9,10 +9,9 @@ import {
   type NamespacedSnapshotter,
   namespacedSnapshotter,
 } from "../../src/snapshotters/index.js";
-import { FakeEngine } from "../snapshotter-suite/fake-engine.js";
-import { labelsOnly, nowNanoseconds } from "../snapshotter-suite/lazy-rig.js";
+import { nowNanoseconds } from "../snapshotter-suite/lazy-rig.js";
 import { SNAPSHOTTER } from "./facts.js";
-import { openSharedStore } from "./shared-store.js";
+import { everyLayer, StandingEngine } from "./standing-engine.js";
 
 export type SyncFileSystem = (folder: string) => Promise<void>;
 
@@ -53,13 +52,13 @@ export async function openStoreParts(options: {
     directory: join(folder, "metadata"),
     reserveBytes: RESERVE_BYTES,
   });
-  const store = await openSharedStore({ root: join(folder, "content"), now });
+  const store = await openLocalStore({ root: join(folder, "content"), now });
   const content = namespacedContent({ metadata, store, now });
   const below = await createLazySnapshotter({
     root: folder,
     metadata,
-    engine: new FakeEngine(join(folder, "layers")),
-    resolver: labelsOnly(),
+    engine: new StandingEngine(join(folder, "layers")),
+    resolver: everyLayer,
     now,
     syncFileSystem: options.syncFileSystem ?? syncFileSystem,
     overlay: { mountOptions: [], hasIndex: true, isUserxattr: false },
@@ -84,6 +83,7 @@ export async function openStoreParts(options: {
     },
     close: async () => {
       await below.close();
+      await store.close();
       await metadata.close();
     },
   };

@@ -3,6 +3,7 @@ import { dirname, join } from "node:path";
 import { type Digest, sha256 } from "../../src/bytes/index.js";
 import type { ContentStore, Labels } from "../../src/content/index.js";
 import { LazuliError } from "../../src/errors/index.js";
+import { TARGET_LABEL } from "../../src/metadata/index.js";
 import {
   applyChanges,
   type FactChange,
@@ -19,7 +20,7 @@ import { factsDiffer } from "./facts-differ.js";
 import type { JournalWriter } from "./journal.js";
 import { Random } from "./random.js";
 import { NAMESPACES, readFacts } from "./read-facts.js";
-import { TRIES_COLLECTOR, TRIES_CONTENT } from "./shared-store.js";
+import { TRIES_COLLECTOR } from "./shared-store.js";
 import type { StoreParts } from "./store-parts.js";
 
 const ROOT = { "containerd.io/gc.root": "test" };
@@ -43,6 +44,10 @@ export class Workload {
   readonly #random: Random;
   readonly #seed: number;
   readonly #facts: Facts = new Map();
+  /** By digest: the ref that makes such a blob. */
+  readonly #refs = new Map<string, string>();
+  /** By namespace: an upload that broke off. */
+  readonly #leftRefs = new Map<string, string>();
   #names = 0;
 
   constructor(options: {
@@ -64,6 +69,8 @@ export class Workload {
       async () => await this.#put("one", { isLeased: false }),
       async () => await this.#put("two", { isLeased: false, isAdopting: true }),
       async () => await this.#leaveIngest("one"),
+      async () => await this.#leaveIngest("two"),
+      async () => await this.#abortIngest("two"),
       async () => await this.#label("one"),
       async () => await this.#createImage("one"),
       async () => await this.#updateImage("one"),
@@ -71,10 +78,13 @@ export class Workload {
       async () => await this.#commit("one"),
       async () => await this.#prepare("one", { isLeased: true }),
       async () => await this.#commit("one"),
+      async () => await this.#prepareLazily("one"),
       async () => await this.#prepare("one", { isLeased: false }),
       async () => await this.#addResource("one"),
       async () => await this.#removeSnapshot("one"),
       async () => await this.#deleteContent("two"),
+      async () => await this.#deleteContent("one"),
+      async () => await this.#deleteContent("one"),
       async () => await this.#deleteImage("one"),
       async () => await this.#deleteLease("one"),
       async () => await this.#collect(),
@@ -103,6 +113,7 @@ export class Workload {
       async () => await this.#createLease(namespace),
       async () => await this.#prepare(namespace, { isLeased }),
       async () => await this.#prepare(namespace, { isLeased }),
+      async () => await this.#prepareLazily(namespace),
       async () => await this.#commit(namespace),
       async () => await this.#commit(namespace),
     ];
@@ -117,10 +128,11 @@ export class Workload {
       async () => await this.#deleteImage(namespace),
       async () => await this.#deleteLease(namespace),
       async () => await this.#deleteContent(namespace),
+      async () => await this.#abortIngest(namespace),
       async () => await this.#removeSnapshot(namespace),
       async () => await this.#collect(),
     ];
-    const isFull = this.#names_of("content", namespace).length > LIVE_MAX;
+    const isFull = this.#namesOf("content", namespace).length > LIVE_MAX;
     const steps = isFull ? [...others, ...shrinking, ...shrinking] : [...growing, ...others, ...shrinking];
     await random.pick(steps)!();
   }
@@ -131,7 +143,7 @@ export class Workload {
   ): Promise<void> {
     const other = NAMESPACES.find((name) => name !== namespace)!;
     const adopted = this.#random.pick(
-      this.#names_of("content", other).filter(
+      this.#namesOf("content", other).filter(
         ([, , digest]) => !this.#facts.has(factKey("content", namespace, digest!)),
       ),
     );
@@ -146,18 +158,15 @@ export class Workload {
     await Promise.all(puts);
   }
 
-  readonly #refs = new Map<string, string>();
-
   async #putBlob(
     namespace: string,
     options: { readonly ref: string; readonly isLeased: boolean },
   ): Promise<void> {
-    if (!TRIES_CONTENT) return;
     const { bytes, digest } = ingestBytes(options.ref);
     this.#refs.set(digest, options.ref);
-    const lease = options.isLeased ? this.#random.pick(this.#names_of("lease", namespace))?.[2] : undefined;
+    const lease = options.isLeased ? this.#random.pick(this.#namesOf("lease", namespace))?.[2] : undefined;
     const child = this.#random.chance(30)
-      ? this.#random.pick(this.#names_of("content", namespace))?.[2]
+      ? this.#random.pick(this.#namesOf("content", namespace))?.[2]
       : undefined;
     const labels: Labels = {
       ...(lease === undefined || this.#random.chance(30) ? ROOT : {}),
@@ -175,9 +184,16 @@ export class Workload {
     });
   }
 
+  /** An upload that breaks off, or one that did is taken up again. */
   async #leaveIngest(namespace: string): Promise<void> {
-    if (!TRIES_CONTENT) return;
+    const left = this.#leftRefs.get(namespace);
+    if (left !== undefined) {
+      this.#leftRefs.delete(namespace);
+      await this.#putBlob(namespace, { ref: left, isLeased: true });
+      return;
+    }
     const ref = this.#newRef();
+    this.#leftRefs.set(namespace, ref);
     const { bytes } = ingestBytes(ref);
     const writer = await this.#parts.content
       .for({ namespace })
@@ -186,8 +202,15 @@ export class Workload {
     await writer.close();
   }
 
+  async #abortIngest(namespace: string): Promise<void> {
+    const ref = this.#leftRefs.get(namespace);
+    if (ref === undefined) return;
+    this.#leftRefs.delete(namespace);
+    await this.#parts.content.for({ namespace }).abort(ref);
+  }
+
   async #label(namespace: string): Promise<void> {
-    const digest = this.#random.pick(this.#names_of("content", namespace))?.[2] as Digest | undefined;
+    const digest = this.#random.pick(this.#namesOf("content", namespace))?.[2] as Digest | undefined;
     if (digest === undefined) return;
     const key = factKey("content", namespace, digest);
     const value = this.#facts.get(key)!;
@@ -199,7 +222,7 @@ export class Workload {
   }
 
   async #deleteContent(namespace: string): Promise<void> {
-    const digest = this.#random.pick(this.#names_of("content", namespace))?.[2] as Digest | undefined;
+    const digest = this.#random.pick(this.#namesOf("content", namespace))?.[2] as Digest | undefined;
     if (digest === undefined) return;
     await this.#promised([[factKey("content", namespace, digest), undefined]], async () => {
       await this.#parts.content.for({ namespace }).delete(digest);
@@ -207,7 +230,7 @@ export class Workload {
   }
 
   async #createImage(namespace: string): Promise<void> {
-    const digest = this.#random.pick(this.#names_of("content", namespace))?.[2];
+    const digest = this.#random.pick(this.#namesOf("content", namespace))?.[2];
     if (digest === undefined) return;
     const name = this.#newName("image");
     const image = { namespace, name, labels: { made: name }, target: targetOf(digest) };
@@ -220,8 +243,8 @@ export class Workload {
   }
 
   async #updateImage(namespace: string): Promise<void> {
-    const name = this.#random.pick(this.#names_of("image", namespace))?.[2];
-    const digest = this.#random.pick(this.#names_of("content", namespace))?.[2];
+    const name = this.#random.pick(this.#namesOf("image", namespace))?.[2];
+    const digest = this.#random.pick(this.#namesOf("content", namespace))?.[2];
     if (name === undefined || digest === undefined) return;
     const labels = { updated: this.#newName("update") };
     await this.#promised([[factKey("image", namespace, name), { labels, target: digest }]], async () => {
@@ -230,7 +253,7 @@ export class Workload {
   }
 
   async #deleteImage(namespace: string): Promise<void> {
-    const name = this.#random.pick(this.#names_of("image", namespace))?.[2];
+    const name = this.#random.pick(this.#namesOf("image", namespace))?.[2];
     if (name === undefined) return;
     await this.#promised([[factKey("image", namespace, name), undefined]], async () => {
       await this.#parts.images.delete({ namespace, name });
@@ -245,9 +268,9 @@ export class Workload {
   }
 
   async #deleteLease(namespace: string): Promise<void> {
-    const id = this.#random.pick(this.#names_of("lease", namespace))?.[2];
+    const id = this.#random.pick(this.#namesOf("lease", namespace))?.[2];
     if (id === undefined) return;
-    const resources = this.#names_of("lease-resource", namespace).filter((name) => name[2] === id);
+    const resources = this.#namesOf("lease-resource", namespace).filter((name) => name[2] === id);
     const changes = [...resources.map((name) => JSON.stringify(name)), factKey("lease", namespace, id)];
     await this.#promised(
       changes.map((key): FactChange => [key, undefined]),
@@ -258,8 +281,8 @@ export class Workload {
   }
 
   async #addResource(namespace: string): Promise<void> {
-    const id = this.#random.pick(this.#names_of("lease", namespace))?.[2];
-    const things = [...this.#names_of("content", namespace), ...this.#names_of("snapshot", namespace)];
+    const id = this.#random.pick(this.#namesOf("lease", namespace))?.[2];
+    const things = [...this.#namesOf("content", namespace), ...this.#namesOf("snapshot", namespace)];
     const thing = this.#random.pick(things);
     if (id === undefined || thing === undefined) return;
     const type = thing[0] === "content" ? "content" : `snapshots/${SNAPSHOTTER}`;
@@ -270,7 +293,7 @@ export class Workload {
   }
 
   async #deleteResource(namespace: string): Promise<void> {
-    const name = this.#random.pick(this.#names_of("lease-resource", namespace));
+    const name = this.#random.pick(this.#namesOf("lease-resource", namespace));
     if (name === undefined) return;
     const [, , id, type, of] = name as [string, string, string, string, string];
     await this.#promised([[JSON.stringify(name), undefined]], async () => {
@@ -280,7 +303,7 @@ export class Workload {
 
   async #prepare(namespace: string, options: { readonly isLeased: boolean }): Promise<void> {
     const key = this.#newName("active");
-    const lease = options.isLeased ? this.#random.pick(this.#names_of("lease", namespace))?.[2] : undefined;
+    const lease = options.isLeased ? this.#random.pick(this.#namesOf("lease", namespace))?.[2] : undefined;
     const parent = this.#random.pick(["", ...this.#snapshots(namespace, "committed")])!;
     const labels: Labels = lease === undefined ? ROOT : {};
     const changes: FactChange[] = [
@@ -289,6 +312,25 @@ export class Workload {
     ];
     await this.#promised(changes, async () => {
       await this.#parts.snapshots.for({ namespace, lease }).prepare({ key, parent, labels });
+    });
+  }
+
+  /** A layer of an image that the snapshotter has lazily; both namespaces ask for the same ones. */
+  async #prepareLazily(namespace: string): Promise<void> {
+    const key = this.#newName("lazy");
+    const name = `chain-${this.#random.below(6)}`;
+    if (this.#facts.has(factKey("snapshot", namespace, name))) return;
+    const labels = { ...ROOT, [TARGET_LABEL]: name };
+    const shown = { ...labels, "containerd.io/snapshot/remote": "remote snapshot" };
+    const value: FactValue = { kind: "committed", parent: "", labels: shown, files: {} };
+    await this.#promised([[factKey("snapshot", namespace, name), value]], async () => {
+      try {
+        await this.#parts.snapshots.for({ namespace }).prepare({ key, parent: "", labels });
+      } catch (thrown) {
+        if (LazuliError.from(thrown).code === "ALREADY_EXISTS") return;
+        throw thrown;
+      }
+      throw new Error("the snapshot is not lazy");
     });
   }
 
@@ -323,7 +365,7 @@ export class Workload {
   }
 
   async #removeSnapshot(namespace: string): Promise<void> {
-    const names = this.#names_of("snapshot", namespace).map((name) => name[2]!);
+    const names = this.#namesOf("snapshot", namespace).map((name) => name[2]!);
     const parents = new Set(
       names.map((name) => this.#facts.get(factKey("snapshot", namespace, name))?.parent),
     );
@@ -356,12 +398,12 @@ export class Workload {
   }
 
   #snapshots(namespace: string, kind: string): string[] {
-    return this.#names_of("snapshot", namespace)
+    return this.#namesOf("snapshot", namespace)
       .map((name) => name[2]!)
       .filter((name) => this.#facts.get(factKey("snapshot", namespace, name))?.kind === kind);
   }
 
-  #names_of(type: FactName[0], namespace: string): (readonly string[])[] {
+  #namesOf(type: FactName[0], namespace: string): (readonly string[])[] {
     const names = [...this.#facts.keys()].map(factName);
     return names.filter((name) => name[0] === type && name[1] === namespace);
   }
