@@ -146,7 +146,13 @@ export class LocalWriter implements IngestWriter {
     }
     await rename(join(folder, "data"), path);
     renamed.pass();
-    await this.#options.syncBlobs(digest);
+    try {
+      await this.#options.syncBlobs(digest);
+    } catch (thrown) {
+      // Else the next commit would find the blob and acknowledge a name that a loss of power can take.
+      await rename(path, join(folder, "data"));
+      throw thrown;
+    }
     durable.pass();
   }
 
