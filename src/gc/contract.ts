@@ -24,7 +24,20 @@ export interface PathStep {
   readonly by: string;
 }
 
+/** An object and the shortest way to it that was found; an empty way: the next collection removes it. */
+export interface Explanation {
+  readonly node: GraphNode;
+  readonly path: readonly PathStep[];
+}
+
+/** What a collection would remove at the moment. */
+export interface CollectionPlan {
+  readonly unreachable: readonly GraphNode[];
+  readonly nodesSeen: number;
+}
+
 export interface CollectionStats {
+  /** Nodes by type: rows, and resources of collectibles. */
   readonly removed: Readonly<Partial<Record<NodeType, number>>>;
   /** Blob bytes that left the disk. */
   readonly bytesFreed: number;
@@ -34,14 +47,19 @@ export interface CollectionStats {
 
 /**
  * A kind of thing outside the metadata that takes part in the collection, such as the engine's layers: it is reached by
- * `containerd.io/gc.ref.<label>` labels and by `references`.
+ * `containerd.io/gc.ref.<label>` labels of any namespace and by snapshots.
  */
 export interface Collectible {
   /** The word in the label, e.g. `layer`. */
   readonly label: string;
-  /** Everything there is; the collection removes what it does not reach. */
-  all(): Promise<readonly { readonly namespace: string; readonly key: string }[]>;
-  /** Nodes of this kind that a snapshot of a snapshotter leads to, e.g. the layer that it is. */
+  /** Keys of everything there is; the collection removes what it does not reach. */
+  all(): Promise<readonly string[]>;
+  /** Keys that a snapshot of a snapshotter leads to, e.g. the layer that it is. */
   ofSnapshot(snapshotter: string, storeKey: string): readonly string[];
-  remove(key: string): Promise<void>;
+  /**
+   * Removes one, unless `isKept` says, asked in the turn of the event loop in which the removal begins, that a row leads
+   * to it since. Whoever is about to write such a row holds the thing by the collectible's own means.
+   * @returns whether it was removed
+   */
+  remove(key: string, isKept: () => boolean): Promise<boolean>;
 }
