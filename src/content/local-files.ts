@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { open } from "node:fs/promises";
+import { type FileHandle, open } from "node:fs/promises";
 import { join } from "node:path";
 import { type Digest, digestAlgorithm } from "../bytes/index.js";
 import { LazuliError, resourceExhausted, unavailable } from "../errors/index.js";
@@ -83,9 +83,10 @@ export async function syncFolder(path: string): Promise<void> {
   }
 }
 
-/** Syncs of one folder: callers that come while one runs share the next. */
+/** Syncs of one folder: callers that come while one runs share the next. Keeps the folder open. */
 export class FolderSync {
   readonly #path: string;
+  #handle: FileHandle | undefined;
   #running: Promise<void> | undefined;
   #next: Promise<void> | undefined;
 
@@ -95,7 +96,7 @@ export class FolderSync {
 
   async sync(): Promise<void> {
     if (this.#running === undefined) {
-      const started = syncFolder(this.#path).finally(() => {
+      const started = this.#syncNow().finally(() => {
         this.#running = undefined;
       });
       this.#running = started;
@@ -108,5 +109,16 @@ export class FolderSync {
         await this.sync();
       });
     await this.#next;
+  }
+
+  async close(): Promise<void> {
+    await this.#running?.catch(() => undefined); // Its callers are told.
+    await this.#handle?.close();
+    this.#handle = undefined;
+  }
+
+  async #syncNow(): Promise<void> {
+    this.#handle ??= await open(this.#path, "r");
+    await this.#handle.sync();
   }
 }

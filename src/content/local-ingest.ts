@@ -1,4 +1,4 @@
-import { mkdir, open, readFile, rm, stat, writeFile } from "node:fs/promises";
+import { mkdir, open, readFile, rm, rmdir, stat, unlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { IngestStatus } from "./contract.js";
 import { isMissing } from "./local-files.js";
@@ -15,15 +15,40 @@ export interface IngestFacts {
 const NANOSECONDS = 1_000_000_000n;
 const FACT_BYTES_MAX = 64 * 1024;
 
-export async function createIngestFolder(folder: string, facts: IngestFacts): Promise<void> {
-  await mkdir(folder, { mode: 0o755 });
+const factFiles = ["ref", "startedat", "updatedat", "total"];
+
+/** Makes the folder of a new ingest. @returns whether there was none */
+export async function createIngestFolder(folder: string, facts: IngestFacts): Promise<boolean> {
+  try {
+    await mkdir(folder, { mode: 0o755 });
+  } catch (thrown) {
+    if ((thrown as NodeJS.ErrnoException).code === "EEXIST") return false;
+    throw thrown;
+  }
+  // Without `updatedat` the ingest was updated when it was started.
   const files = [
     writeFile(join(folder, "ref"), facts.ref),
     writeFile(join(folder, "startedat"), timeText(facts.startedAt)),
-    writeFile(join(folder, "updatedat"), timeText(facts.updatedAt)),
   ];
   if (facts.total > 0) files.push(writeFile(join(folder, "total"), String(facts.total)));
   await Promise.all(files);
+  return true;
+}
+
+/** Takes away what is left of an ingest whose data became a blob. */
+export async function removeCommittedIngest(folder: string): Promise<void> {
+  const removals = factFiles.map(async (name) => {
+    try {
+      await unlink(join(folder, name));
+    } catch (thrown) {
+      if (!isMissing(thrown)) throw thrown;
+    }
+  });
+  await Promise.all(removals);
+  await rmdir(folder).catch(async (thrown: NodeJS.ErrnoException) => {
+    if (thrown.code !== "ENOTEMPTY") throw thrown;
+    await removeIngestFolder(folder);
+  });
 }
 
 export async function noteUpdated(folder: string, updatedAt: bigint): Promise<void> {

@@ -220,25 +220,32 @@ export class LocalStore implements ContentStore {
     return { blobs, damaged };
   }
 
-  /** Ends nothing: writers and readers close themselves. */
-  async close(): Promise<void> {}
+  /** Writers and readers close themselves. */
+  async close(): Promise<void> {
+    for (const sync of [...this.#syncs.values(), this.#ingestSync]) await sync.close();
+  }
 
   async #openWriter(request: OpenIngest, unlock: () => void): Promise<IngestWriter> {
     const { ref, total, expected } = request;
     const folder = this.#paths.ingest(ref);
     const now = this.#now();
-    let facts = await readIngestFacts(folder);
-    if (facts === undefined || facts.ref !== ref || (facts.total > 0 && total > 0 && facts.total !== total)) {
-      await removeIngestFolder(folder);
-      facts = { ref, total, startedAt: now, updatedAt: now };
-      await createIngestFolder(folder, facts);
-      begun.pass();
+    const fresh = { ref, total, startedAt: now, updatedAt: now };
+    let facts = fresh;
+    let isNew = await createIngestFolder(folder, fresh);
+    if (!isNew) {
+      const kept = await readIngestFacts(folder);
+      const isOther = kept === undefined || kept.ref !== ref;
+      if (isOther || (kept.total > 0 && total > 0 && kept.total !== total)) {
+        await removeIngestFolder(folder);
+        isNew = await createIngestFolder(folder, fresh);
+      } else facts = kept;
     }
+    if (isNew) begun.pass();
     const algorithm = expected === undefined ? ALGORITHMS[0]! : digestAlgorithm(expected);
     const hash: Hash = createHash(algorithm);
     const data = await openData(folder);
     try {
-      const offset = await hashFile(data, hash);
+      const offset = isNew ? 0 : await hashFile(data, hash);
       return new LocalWriter({
         folder,
         data,

@@ -1,12 +1,13 @@
 import { createHash, type Hash } from "node:crypto";
-import { chmod, type FileHandle, open, rename, stat } from "node:fs/promises";
+import { constants } from "node:fs";
+import { type FileHandle, open, rename, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { type Digest, digestAlgorithm, parseDigest } from "../bytes/index.js";
 import { alreadyExists, failedPrecondition, invalidArgument } from "../errors/index.js";
 import { failurePoint } from "../observe/index.js";
 import type { CommitIngest, IngestStatus, IngestWriter, Labels } from "./contract.js";
 import { fileError, isMissing } from "./local-files.js";
-import { noteUpdated, removeIngestFolder } from "./local-ingest.js";
+import { noteUpdated, removeCommittedIngest, removeIngestFolder } from "./local-ingest.js";
 
 const synced = failurePoint("content.commit.synced");
 const renamed = failurePoint("content.commit.renamed");
@@ -106,7 +107,7 @@ export class LocalWriter implements IngestWriter {
     try {
       const digest = await this.#checked(request);
       await this.#options.exclusive(digest, async () => await this.#publish(digest));
-      await removeIngestFolder(folder);
+      await removeCommittedIngest(folder);
       await this.#options.label(digest, request.labels);
       return digest;
     } catch (thrown) {
@@ -179,7 +180,7 @@ export class LocalWriter implements IngestWriter {
     }
     const seconds = Number(this.#options.now() / 1000n) / 1e6;
     await data.utimes(seconds, seconds);
-    await chmod(join(this.#options.folder, "data"), BLOB_MODE);
+    await data.chmod(BLOB_MODE);
     try {
       await data.sync();
     } catch (thrown) {
@@ -218,12 +219,7 @@ export async function hashFile(file: FileHandle, hash: Hash): Promise<number> {
 }
 
 export async function openData(folder: string): Promise<FileHandle> {
-  try {
-    return await open(join(folder, "data"), "r+");
-  } catch (thrown) {
-    if (!isMissing(thrown)) throw thrown;
-    return await open(join(folder, "data"), "wx+", 0o644);
-  }
+  return await open(join(folder, "data"), constants.O_RDWR | constants.O_CREAT, 0o644);
 }
 
 async function writeAll(file: FileHandle, bytes: Uint8Array, position: number): Promise<void> {
