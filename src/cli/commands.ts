@@ -4,6 +4,7 @@ import { daemonCommand } from "./daemon-command.js";
 import { doctorCommand } from "./doctor-command.js";
 import { explainCommand } from "./explain-command.js";
 import { fsckCommand } from "./fsck-command.js";
+import { gcCommand } from "./gc-command.js";
 import { helpCommand } from "./help-command.js";
 import { snapshotterCommand } from "./snapshotter-command.js";
 import { statusCommand } from "./status-command.js";
@@ -15,6 +16,7 @@ const others: readonly Command[] = [
   statusCommand,
   explainCommand,
   doctorCommand,
+  gcCommand,
   fsckCommand,
   configCommand,
   versionCommand,

@@ -1,6 +1,6 @@
 import { type Client, Code, ConnectError, createClient } from "@connectrpc/connect";
 import { Node } from "../../gen/lazuli/v1/node_pb.js";
-import { grpcOverSocket, loadConfig } from "../daemon/index.js";
+import { type Config, grpcOverSocket, loadConfig } from "../daemon/index.js";
 import { type ErrorCode, errorCodes, LazuliError, permissionDenied, unavailable } from "../errors/index.js";
 import type { CommandInput } from "./command.js";
 import { configOptions } from "./config-command.js";
@@ -14,23 +14,35 @@ const CAUSES_MAX = 8;
 /** Options of every command that asks the daemon. */
 export const nodeOptions = { config: configOptions.config!, address: configOptions.address! } as const;
 
+export interface AskOptions {
+  /** Which daemon's socket of the config; default: the snapshotter's. */
+  readonly addressOf?: (config: Config) => string;
+  /** Default: 15 seconds. */
+  readonly timeoutMs?: number;
+}
+
 /** Asks the running daemon. @throws UNAVAILABLE when there is none; what the call throws */
 export async function askNode<T>(
   input: CommandInput,
   ask: (node: Client<typeof Node>, options: { timeoutMs: number }) => Promise<T>,
+  { addressOf = snapshotterAddress, timeoutMs = CALL_TIMEOUT_MS }: AskOptions = {},
 ): Promise<T> {
   const { config } = await loadConfig({
     file: input.options.config?.at(-1),
     environment: input.environment,
     flags: input.options,
   });
-  const { address } = config.snapshotter;
+  const address = addressOf(config);
   using connection = grpcOverSocket(address);
   try {
-    return await ask(createClient(Node, connection.transport), { timeoutMs: CALL_TIMEOUT_MS });
+    return await ask(createClient(Node, connection.transport), { timeoutMs });
   } catch (thrown) {
     throw translated(ConnectError.from(thrown), address);
   }
+}
+
+function snapshotterAddress({ snapshotter }: Config): string {
+  return snapshotter.address;
 }
 
 /** What connect(2) says when nobody listens on a Unix socket. */

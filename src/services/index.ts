@@ -22,6 +22,7 @@ export {
 } from "./introspection-service.js";
 export { type LeasesServiceOptions, leasesService } from "./leases-service.js";
 export { type NamespacesServiceOptions, namespacesService } from "./namespaces-service.js";
+export type { NodeCollection } from "./node-collection.js";
 export { type LadderStep, type NodeServiceOptions, nodeService } from "./node-service.js";
 export { type RequestContext, requestContext } from "./request-context.js";
 export { answer, rpcError } from "./rpc-error.js";

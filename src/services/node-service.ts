@@ -3,6 +3,7 @@ import { Node } from "../../gen/lazuli/v1/node_pb.js";
 import type { LayerEngine } from "../layer/index.js";
 import type { LazySnapshotter } from "../snapshotters/index.js";
 import { explain } from "./explain.js";
+import { collect, type NodeCollection, requireCollection, why } from "./node-collection.js";
 import { answer } from "./rpc-error.js";
 
 /** A way to mount layers, and whether it works here. */
@@ -20,6 +21,8 @@ export interface NodeServiceOptions {
   readonly ladder: readonly LadderStep[];
   /** Counters since the start, by name. */
   readonly counters: () => Readonly<Record<string, number>>;
+  /** Where this process collects garbage. */
+  readonly collection?: NodeCollection;
 }
 
 /** `lazuli.v1.Node`: what this node holds, and why each layer is lazy or not. */
@@ -40,6 +43,10 @@ export function nodeService(options: NodeServiceOptions): (router: ConnectRouter
           query,
           layers: explain(query, { rows: snapshotter.rows(), layers: engine.list() }),
         })),
+      collect: ({ dryRun }, { signal }) =>
+        answer(async () => collect(requireCollection(options.collection), { isDryRun: dryRun, signal })),
+      why: ({ subject }, { signal }) =>
+        answer(async () => why(requireCollection(options.collection), { subject, signal })),
     });
   };
 }

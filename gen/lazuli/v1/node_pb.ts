@@ -10,7 +10,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file lazuli/v1/node.proto.
  */
 export const file_lazuli_v1_node: GenFile = /*@__PURE__*/
-  fileDesc("ChRsYXp1bGkvdjEvbm9kZS5wcm90bxIJbGF6dWxpLnYxIg8KDVN0YXR1c1JlcXVlc3Qi/gEKDlN0YXR1c1Jlc3BvbnNlEg8KB3ZlcnNpb24YASABKAkSJQoGbGFkZGVyGAIgAygLMhUubGF6dWxpLnYxLkxhZGRlclN0ZXASIAoGbGF5ZXJzGAMgAygLMhAubGF6dWxpLnYxLkxheWVyEiYKCXNuYXBzaG90cxgEIAMoCzITLmxhenVsaS52MS5TbmFwc2hvdBI5Cghjb3VudGVycxgFIAMoCzInLmxhenVsaS52MS5TdGF0dXNSZXNwb25zZS5Db3VudGVyc0VudHJ5Gi8KDUNvdW50ZXJzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgBOgI4ASJKCgpMYWRkZXJTdGVwEgwKBG5hbWUYASABKAkSDgoGdXNhYmxlGAIgASgIEg4KBmNob3NlbhgDIAEoCBIOCgZkZXRhaWwYBCABKAki/gEKBUxheWVyEg4KBmRpZ2VzdBgBIAEoCRIOCgZudW1iZXIYAiABKAESDgoGZm9ybWF0GAMgASgJEhEKCXJlZmVyZW5jZRgEIAEoCRISCgpibG9iX2J5dGVzGAUgASgBEhIKCmRhdGFfYnl0ZXMYBiABKAESFAoMY2FjaGVkX2J5dGVzGAcgASgBEg0KBXVuaXRzGAggASgBEhQKDGNhY2hlZF91bml0cxgJIAEoARIVCg1mZXRjaGVkX2J5dGVzGAogASgBEhIKCm1vdW50X2tpbmQYCyABKAkSEAoIY29tcGxldGUYDCABKAgSEgoKbGFzdF9lcnJvchgNIAEoCSKaAQoIU25hcHNob3QSDAoEbmFtZRgBIAEoCRIOCgZwYXJlbnQYAiABKAkSDAoEa2luZBgDIAEoCRIMCgRsYXp5GAQgASgIEhQKDGxheWVyX2RpZ2VzdBgFIAEoCRIRCglyZWZlcmVuY2UYBiABKAkSFwoPZmFsbGJhY2tfcmVhc29uGAcgASgJEhIKCmNyZWF0ZWRfYXQYCCABKAkiHwoORXhwbGFpblJlcXVlc3QSDQoFcXVlcnkYASABKAkiSwoPRXhwbGFpblJlc3BvbnNlEg0KBXF1ZXJ5GAEgASgJEikKBmxheWVycxgCIAMoCzIZLmxhenVsaS52MS5FeHBsYWluZWRMYXllciKWAgoORXhwbGFpbmVkTGF5ZXISEAoIc25hcHNob3QYASABKAkSFAoMbGF5ZXJfZGlnZXN0GAIgASgJEhEKCXJlZmVyZW5jZRgDIAEoCRIMCgRsYXp5GAQgASgIEg4KBmZvcm1hdBgFIAEoCRIOCgZyZWFzb24YBiABKAkSDAoEaGludBgHIAEoCRIVCg1mZXRjaGVkX2J5dGVzGAggASgBEhQKDGNhY2hlZF9ieXRlcxgJIAEoARISCgpkYXRhX2J5dGVzGAogASgBEhIKCmJsb2JfYnl0ZXMYCyABKAESEgoKbW91bnRfa2luZBgMIAEoCRIQCghjb21wbGV0ZRgNIAEoCBISCgpsYXN0X2Vycm9yGA4gASgJMocBCgROb2RlEj0KBlN0YXR1cxIYLmxhenVsaS52MS5TdGF0dXNSZXF1ZXN0GhkubGF6dWxpLnYxLlN0YXR1c1Jlc3BvbnNlEkAKB0V4cGxhaW4SGS5sYXp1bGkudjEuRXhwbGFpblJlcXVlc3QaGi5sYXp1bGkudjEuRXhwbGFpblJlc3BvbnNlYgZwcm90bzM");
+  fileDesc("ChRsYXp1bGkvdjEvbm9kZS5wcm90bxIJbGF6dWxpLnYxIg8KDVN0YXR1c1JlcXVlc3Qi/gEKDlN0YXR1c1Jlc3BvbnNlEg8KB3ZlcnNpb24YASABKAkSJQoGbGFkZGVyGAIgAygLMhUubGF6dWxpLnYxLkxhZGRlclN0ZXASIAoGbGF5ZXJzGAMgAygLMhAubGF6dWxpLnYxLkxheWVyEiYKCXNuYXBzaG90cxgEIAMoCzITLmxhenVsaS52MS5TbmFwc2hvdBI5Cghjb3VudGVycxgFIAMoCzInLmxhenVsaS52MS5TdGF0dXNSZXNwb25zZS5Db3VudGVyc0VudHJ5Gi8KDUNvdW50ZXJzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgBOgI4ASJKCgpMYWRkZXJTdGVwEgwKBG5hbWUYASABKAkSDgoGdXNhYmxlGAIgASgIEg4KBmNob3NlbhgDIAEoCBIOCgZkZXRhaWwYBCABKAki/gEKBUxheWVyEg4KBmRpZ2VzdBgBIAEoCRIOCgZudW1iZXIYAiABKAESDgoGZm9ybWF0GAMgASgJEhEKCXJlZmVyZW5jZRgEIAEoCRISCgpibG9iX2J5dGVzGAUgASgBEhIKCmRhdGFfYnl0ZXMYBiABKAESFAoMY2FjaGVkX2J5dGVzGAcgASgBEg0KBXVuaXRzGAggASgBEhQKDGNhY2hlZF91bml0cxgJIAEoARIVCg1mZXRjaGVkX2J5dGVzGAogASgBEhIKCm1vdW50X2tpbmQYCyABKAkSEAoIY29tcGxldGUYDCABKAgSEgoKbGFzdF9lcnJvchgNIAEoCSKaAQoIU25hcHNob3QSDAoEbmFtZRgBIAEoCRIOCgZwYXJlbnQYAiABKAkSDAoEa2luZBgDIAEoCRIMCgRsYXp5GAQgASgIEhQKDGxheWVyX2RpZ2VzdBgFIAEoCRIRCglyZWZlcmVuY2UYBiABKAkSFwoPZmFsbGJhY2tfcmVhc29uGAcgASgJEhIKCmNyZWF0ZWRfYXQYCCABKAkiHwoORXhwbGFpblJlcXVlc3QSDQoFcXVlcnkYASABKAkiSwoPRXhwbGFpblJlc3BvbnNlEg0KBXF1ZXJ5GAEgASgJEikKBmxheWVycxgCIAMoCzIZLmxhenVsaS52MS5FeHBsYWluZWRMYXllciKWAgoORXhwbGFpbmVkTGF5ZXISEAoIc25hcHNob3QYASABKAkSFAoMbGF5ZXJfZGlnZXN0GAIgASgJEhEKCXJlZmVyZW5jZRgDIAEoCRIMCgRsYXp5GAQgASgIEg4KBmZvcm1hdBgFIAEoCRIOCgZyZWFzb24YBiABKAkSDAoEaGludBgHIAEoCRIVCg1mZXRjaGVkX2J5dGVzGAggASgBEhQKDGNhY2hlZF9ieXRlcxgJIAEoARISCgpkYXRhX2J5dGVzGAogASgBEhIKCmJsb2JfYnl0ZXMYCyABKAESEgoKbW91bnRfa2luZBgMIAEoCRIQCghjb21wbGV0ZRgNIAEoCBISCgpsYXN0X2Vycm9yGA4gASgJIiEKDkNvbGxlY3RSZXF1ZXN0Eg8KB2RyeV9ydW4YASABKAgi9gEKD0NvbGxlY3RSZXNwb25zZRI4CgdyZW1vdmVkGAEgAygLMicubGF6dWxpLnYxLkNvbGxlY3RSZXNwb25zZS5SZW1vdmVkRW50cnkSEwoLYnl0ZXNfZnJlZWQYAiABKAESEgoKbm9kZXNfc2VlbhgDIAEoARITCgtkdXJhdGlvbl9tcxgEIAEoARIpCgt1bnJlYWNoYWJsZRgFIAMoCzIULmxhenVsaS52MS5HcmFwaE5vZGUSEAoIbGVmdF9vdXQYBiABKAEaLgoMUmVtb3ZlZEVudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoAToCOAEiOQoJR3JhcGhOb2RlEgwKBHR5cGUYASABKAkSEQoJbmFtZXNwYWNlGAIgASgJEgsKA2tleRgDIAEoCSIdCgpXaHlSZXF1ZXN0Eg8KB3N1YmplY3QYASABKAkiQgoLV2h5UmVzcG9uc2USDwoHc3ViamVjdBgBIAEoCRIiCgVmb3VuZBgCIAMoCzITLmxhenVsaS52MS5LZXB0Tm9kZSJRCghLZXB0Tm9kZRIiCgRub2RlGAEgASgLMhQubGF6dWxpLnYxLkdyYXBoTm9kZRIhCgRwYXRoGAIgAygLMhMubGF6dWxpLnYxLlBhdGhTdGVwIjoKCFBhdGhTdGVwEiIKBG5vZGUYASABKAsyFC5sYXp1bGkudjEuR3JhcGhOb2RlEgoKAmJ5GAIgASgJMv8BCgROb2RlEj0KBlN0YXR1cxIYLmxhenVsaS52MS5TdGF0dXNSZXF1ZXN0GhkubGF6dWxpLnYxLlN0YXR1c1Jlc3BvbnNlEkAKB0V4cGxhaW4SGS5sYXp1bGkudjEuRXhwbGFpblJlcXVlc3QaGi5sYXp1bGkudjEuRXhwbGFpblJlc3BvbnNlEkAKB0NvbGxlY3QSGS5sYXp1bGkudjEuQ29sbGVjdFJlcXVlc3QaGi5sYXp1bGkudjEuQ29sbGVjdFJlc3BvbnNlEjQKA1doeRIVLmxhenVsaS52MS5XaHlSZXF1ZXN0GhYubGF6dWxpLnYxLldoeVJlc3BvbnNlYgZwcm90bzM");
 
 /**
  * @generated from message lazuli.v1.StatusRequest
@@ -393,6 +393,201 @@ export const ExplainedLayerSchema: GenMessage<ExplainedLayer> = /*@__PURE__*/
   messageDesc(file_lazuli_v1_node, 7);
 
 /**
+ * @generated from message lazuli.v1.CollectRequest
+ */
+export type CollectRequest = Message<"lazuli.v1.CollectRequest"> & {
+  /**
+   * Remove nothing.
+   *
+   * @generated from field: bool dry_run = 1;
+   */
+  dryRun: boolean;
+};
+
+/**
+ * Describes the message lazuli.v1.CollectRequest.
+ * Use `create(CollectRequestSchema)` to create a new message.
+ */
+export const CollectRequestSchema: GenMessage<CollectRequest> = /*@__PURE__*/
+  messageDesc(file_lazuli_v1_node, 8);
+
+/**
+ * @generated from message lazuli.v1.CollectResponse
+ */
+export type CollectResponse = Message<"lazuli.v1.CollectResponse"> & {
+  /**
+   * Objects by type ("content", "image", ...) that were removed, or would be.
+   *
+   * @generated from field: map<string, double> removed = 1;
+   */
+  removed: { [key: string]: number };
+
+  /**
+   * Bytes of blobs that left the disk.
+   *
+   * @generated from field: double bytes_freed = 2;
+   */
+  bytesFreed: number;
+
+  /**
+   * Names in the reference graph.
+   *
+   * @generated from field: double nodes_seen = 3;
+   */
+  nodesSeen: number;
+
+  /**
+   * @generated from field: double duration_ms = 4;
+   */
+  durationMs: number;
+
+  /**
+   * What a dry run found, at most 10,000 of it.
+   *
+   * @generated from field: repeated lazuli.v1.GraphNode unreachable = 5;
+   */
+  unreachable: GraphNode[];
+
+  /**
+   * Found beyond those.
+   *
+   * @generated from field: double left_out = 6;
+   */
+  leftOut: number;
+};
+
+/**
+ * Describes the message lazuli.v1.CollectResponse.
+ * Use `create(CollectResponseSchema)` to create a new message.
+ */
+export const CollectResponseSchema: GenMessage<CollectResponse> = /*@__PURE__*/
+  messageDesc(file_lazuli_v1_node, 9);
+
+/**
+ * A thing that can be kept or collected.
+ *
+ * @generated from message lazuli.v1.GraphNode
+ */
+export type GraphNode = Message<"lazuli.v1.GraphNode"> & {
+  /**
+   * "content", "snapshot", "image", "container", "sandbox", "lease", "ingest" or "resource".
+   *
+   * @generated from field: string type = 1;
+   */
+  type: string;
+
+  /**
+   * Empty for what lies outside of namespaces.
+   *
+   * @generated from field: string namespace = 2;
+   */
+  namespace: string;
+
+  /**
+   * Of a snapshot: snapshotter, slash, key.
+   *
+   * @generated from field: string key = 3;
+   */
+  key: string;
+};
+
+/**
+ * Describes the message lazuli.v1.GraphNode.
+ * Use `create(GraphNodeSchema)` to create a new message.
+ */
+export const GraphNodeSchema: GenMessage<GraphNode> = /*@__PURE__*/
+  messageDesc(file_lazuli_v1_node, 10);
+
+/**
+ * @generated from message lazuli.v1.WhyRequest
+ */
+export type WhyRequest = Message<"lazuli.v1.WhyRequest"> & {
+  /**
+   * A digest, the name of an image, the key of a snapshot, an ingest's ref, or the id of a lease or container.
+   *
+   * @generated from field: string subject = 1;
+   */
+  subject: string;
+};
+
+/**
+ * Describes the message lazuli.v1.WhyRequest.
+ * Use `create(WhyRequestSchema)` to create a new message.
+ */
+export const WhyRequestSchema: GenMessage<WhyRequest> = /*@__PURE__*/
+  messageDesc(file_lazuli_v1_node, 11);
+
+/**
+ * @generated from message lazuli.v1.WhyResponse
+ */
+export type WhyResponse = Message<"lazuli.v1.WhyResponse"> & {
+  /**
+   * @generated from field: string subject = 1;
+   */
+  subject: string;
+
+  /**
+   * @generated from field: repeated lazuli.v1.KeptNode found = 2;
+   */
+  found: KeptNode[];
+};
+
+/**
+ * Describes the message lazuli.v1.WhyResponse.
+ * Use `create(WhyResponseSchema)` to create a new message.
+ */
+export const WhyResponseSchema: GenMessage<WhyResponse> = /*@__PURE__*/
+  messageDesc(file_lazuli_v1_node, 12);
+
+/**
+ * @generated from message lazuli.v1.KeptNode
+ */
+export type KeptNode = Message<"lazuli.v1.KeptNode"> & {
+  /**
+   * @generated from field: lazuli.v1.GraphNode node = 1;
+   */
+  node?: GraphNode | undefined;
+
+  /**
+   * From a root to the node. Empty: nothing keeps it, and the next collection removes it.
+   *
+   * @generated from field: repeated lazuli.v1.PathStep path = 2;
+   */
+  path: PathStep[];
+};
+
+/**
+ * Describes the message lazuli.v1.KeptNode.
+ * Use `create(KeptNodeSchema)` to create a new message.
+ */
+export const KeptNodeSchema: GenMessage<KeptNode> = /*@__PURE__*/
+  messageDesc(file_lazuli_v1_node, 13);
+
+/**
+ * @generated from message lazuli.v1.PathStep
+ */
+export type PathStep = Message<"lazuli.v1.PathStep"> & {
+  /**
+   * @generated from field: lazuli.v1.GraphNode node = 1;
+   */
+  node?: GraphNode | undefined;
+
+  /**
+   * Why a root is one, or the label or field of the step before that leads here.
+   *
+   * @generated from field: string by = 2;
+   */
+  by: string;
+};
+
+/**
+ * Describes the message lazuli.v1.PathStep.
+ * Use `create(PathStepSchema)` to create a new message.
+ */
+export const PathStepSchema: GenMessage<PathStep> = /*@__PURE__*/
+  messageDesc(file_lazuli_v1_node, 14);
+
+/**
  * What this node holds and why. Sizes and counts are doubles: exact up to 2^53, and plain numbers in JSON.
  *
  * @generated from service lazuli.v1.Node
@@ -415,6 +610,26 @@ export const Node: GenService<{
     methodKind: "unary";
     input: typeof ExplainRequestSchema;
     output: typeof ExplainResponseSchema;
+  },
+  /**
+   * Runs a garbage collection and waits for it, or says what one would remove. FAILED_PRECONDITION where none runs.
+   *
+   * @generated from rpc lazuli.v1.Node.Collect
+   */
+  collect: {
+    methodKind: "unary";
+    input: typeof CollectRequestSchema;
+    output: typeof CollectResponseSchema;
+  },
+  /**
+   * The way from a root of the collection to everything of that name. NOT_FOUND when there is nothing.
+   *
+   * @generated from rpc lazuli.v1.Node.Why
+   */
+  why: {
+    methodKind: "unary";
+    input: typeof WhyRequestSchema;
+    output: typeof WhyResponseSchema;
   },
 }> = /*@__PURE__*/
   serviceDesc(file_lazuli_v1_node, 0);
