@@ -11,6 +11,7 @@ const SEED = Number(process.env["LAZULI_CRASH_SEED"] ?? 1);
 const IMAGES_PER_ROUND = 1000;
 const OPERATIONS = 120;
 const WRONG_IMAGES = 100;
+const AGAIN_IMAGES = 60;
 
 t.setTimeout(0);
 
@@ -22,7 +23,11 @@ await t.test("a loss of power at any moment loses nothing that was promised", as
     await using cleanup = new Cleanup();
     const folder = await crashFolder(cleanup);
     const seed = SEED * 1000 + round;
-    const recording = await recordWorkload({ folder, seed, operations: OPERATIONS, variant: "right" });
+    const recording = await recordWorkload({
+      folder,
+      seed,
+      task: { kind: "operations", count: OPERATIONS, isSynced: true },
+    });
     const count = Math.min(IMAGES_PER_ROUND, IMAGES - round * IMAGES_PER_ROUND);
     const checked = await checkImages(recording, { folder, count, seed });
     images += checked.images;
@@ -52,10 +57,26 @@ await t.test("the rig sees a snapshotter that commits without syncing", async (t
   const recording = await recordWorkload({
     folder,
     seed: SEED,
-    operations: OPERATIONS,
-    variant: "commits-without-sync",
+    task: { kind: "operations", count: OPERATIONS, isSynced: false },
   });
   const { failures } = await checkImages(recording, { folder, count: WRONG_IMAGES, seed: SEED });
   t.ok(failures.length > 0, "some image lacks what was promised");
   t.match(failures[0]?.problems.join(), /"snapshot"/, "namely the files of a committed snapshot");
 });
+
+for (const killedAt of ["content.commit.synced", "content.commit.renamed", "content.commit.durable"]) {
+  await t.test(`a put after a kill at ${killedAt} outlives a loss of power`, async (t) => {
+    await using cleanup = new Cleanup();
+    const folder = await crashFolder(cleanup);
+    const task = { kind: "put-again", killedAt } as const;
+    const recording = await recordWorkload({ folder, seed: SEED, task });
+    const { images, promises, failures } = await checkImages(recording, {
+      folder,
+      count: AGAIN_IMAGES,
+      seed: SEED,
+    });
+    t.equal(promises, 1, "only the second put was acknowledged");
+    t.ok(images > 0, "and its log has moments to try");
+    t.same(failures, []);
+  });
+}

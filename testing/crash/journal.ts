@@ -20,7 +20,8 @@ type Entry =
 export class JournalWriter {
   readonly #path: string;
   readonly #position: () => number;
-  #operations = 0;
+  /** Processes that write one journal after another count on, each from a start of its own. */
+  #operations = process.pid * 1_000_000;
 
   /** `position` tells how much the disk has done so far. */
   constructor(options: { readonly path: string; readonly position: () => number }) {

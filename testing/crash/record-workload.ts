@@ -25,14 +25,34 @@ export interface Recording {
   readonly journalPath: string;
 }
 
+/** Code of a process that was killed, as `command` tells it. */
+const KILLED = 137;
+
+/** A task is done by one process, or by two of which the first is killed at a failure point. */
+export type WorkloadTask =
+  | { readonly kind: "operations"; readonly count: number; readonly isSynced: boolean }
+  | { readonly kind: "put-again"; readonly killedAt: string };
+
+/** What one process does. */
+export type WorkloadStep =
+  | Extract<WorkloadTask, { kind: "operations" }>
+  | { readonly kind: "put"; readonly killedAt: string | undefined };
+
+function stepsOf(task: WorkloadTask): WorkloadStep[] {
+  if (task.kind === "operations") return [task];
+  return [
+    { kind: "put", killedAt: task.killedAt },
+    { kind: "put", killedAt: undefined },
+  ];
+}
+
 /** Runs a workload in a process of its own on ext4 on a disk that remembers. */
 export async function recordWorkload(options: {
   readonly folder: string;
   readonly seed: number;
-  readonly operations: number;
-  readonly variant: "right" | "commits-without-sync";
+  readonly task: WorkloadTask;
 }): Promise<Recording> {
-  const { folder, seed, operations, variant } = options;
+  const { folder, seed, task } = options;
   await mkdir(folder, { recursive: true });
   const [basePath, diskPath] = [join(folder, "base"), join(folder, "disk")];
   const [logPath, journalPath] = [join(folder, "log"), join(folder, "journal")];
@@ -57,7 +77,9 @@ export async function recordWorkload(options: {
   const device = await attachLoop(join(fuseFolder, "disk"), cleanup);
   await loadBinding().mount(device, mountPoint, "ext4", 0, "");
   cleanup.add(async () => await detachMount(mountPoint));
-  const words = [mountPoint, logPath, journalPath, String(seed), String(operations), variant];
-  await command(process.execPath, ["--enable-source-maps", workloadProgram, ...words]);
+  const words = ["--enable-source-maps", workloadProgram, mountPoint, logPath, journalPath, String(seed)];
+  for (const step of stepsOf(task)) {
+    await command(process.execPath, [...words, JSON.stringify(step)], { allow: [KILLED] });
+  }
   return { basePath, logPath, journalPath };
 }

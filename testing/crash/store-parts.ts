@@ -2,6 +2,7 @@ import { open } from "node:fs/promises";
 import { join } from "node:path";
 import { type NamespacedContent, namespacedContent, openLocalStore } from "../../src/content/index.js";
 import { loadBinding } from "../../src/fuse/index.js";
+import { createCollector } from "../../src/gc/index.js";
 import { ImageTable, LeaseTable, type Metadata, openMetadata } from "../../src/metadata/index.js";
 import {
   createLazySnapshotter,
@@ -64,6 +65,8 @@ export async function openStoreParts(options: {
     overlay: { mountOptions: [], hasIndex: true, isUserxattr: false },
   });
   const snapshots = namespacedSnapshotter({ metadata, snapshotter: below, name: SNAPSHOTTER, now });
+  const snapshotters = new Map([[SNAPSHOTTER, snapshots]]);
+  const collector = createCollector({ metadata, content, snapshotters, collectibles: [], now });
   return {
     folder,
     metadata,
@@ -77,10 +80,7 @@ export async function openStoreParts(options: {
       for await (const { digest } of store.walk([])) digests.push(digest);
       return digests;
     },
-    collect: async () => {
-      await content.sweep();
-      await snapshots.sweep();
-    },
+    collect: async () => void (await collector.collect()),
     close: async () => {
       await below.close();
       await store.close();

@@ -20,7 +20,6 @@ import { factsDiffer } from "./facts-differ.js";
 import type { JournalWriter } from "./journal.js";
 import { Random } from "./random.js";
 import { NAMESPACES, readFacts } from "./read-facts.js";
-import { TRIES_COLLECTOR } from "./shared-store.js";
 import type { StoreParts } from "./store-parts.js";
 
 const ROOT = { "containerd.io/gc.root": "test" };
@@ -86,10 +85,27 @@ export class Workload {
       async () => await this.#deleteContent("one"),
       async () => await this.#deleteContent("one"),
       async () => await this.#deleteImage("one"),
+      async () => await this.#prepare("one", { isLeased: true }),
       async () => await this.#deleteLease("one"),
       async () => await this.#collect(),
     ];
     for (const step of steps) await step();
+  }
+
+  /** A put that the one before it may have left half done; that the blob is there already is a success as well. */
+  async putAgain(ref: string): Promise<void> {
+    const { bytes, digest } = ingestBytes(ref);
+    const value: FactValue = { size: bytes.length, labels: ROOT };
+    await this.#promised([[factKey("content", "one", digest), value]], async () => {
+      const store = this.#parts.content.for({ namespace: "one" });
+      try {
+        const writer = await store.writer({ ref, total: bytes.length, expected: digest });
+        await writer.write(bytes.subarray(writer.offset));
+        await writer.commit({ size: bytes.length, expected: digest, labels: ROOT });
+      } catch (thrown) {
+        if (LazuliError.from(thrown).code !== "ALREADY_EXISTS") throw thrown;
+      }
+    });
   }
 
   /** `count` operations by chance, and at the end a look whether the modules agree with what was promised. */
@@ -378,7 +394,7 @@ export class Workload {
 
   async #collect(): Promise<void> {
     const kept = reachable(this.#facts);
-    const gone = [...this.#facts.keys()].filter((key) => TRIES_COLLECTOR && !kept.has(key));
+    const gone = [...this.#facts.keys()].filter((key) => !kept.has(key));
     await this.#promised(
       gone.map((key): FactChange => [key, undefined]),
       async () => await this.#parts.collect(),
