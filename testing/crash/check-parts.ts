@@ -1,5 +1,6 @@
 import type { Digest } from "../../src/bytes/index.js";
 import { LazuliError } from "../../src/errors/index.js";
+import { ingests } from "../../src/metadata/index.js";
 import { type Facts, factKey, factName, reachable, valueText } from "./facts.js";
 import { factsDiffer } from "./facts-differ.js";
 import type { Allowed } from "./journal.js";
