@@ -1,6 +1,7 @@
 import { readdirSync } from "node:fs";
 import { monitorEventLoopDelay } from "node:perf_hooks";
 import type { NativePlane } from "../fuse/index.js";
+import { collectedChannel, collectionFailedChannel } from "../gc/index.js";
 import {
   completeChannel,
   corruptChannel,
@@ -28,6 +29,7 @@ export function feedMetrics(metrics: Metrics): Disposable {
     ...prepareMetrics(metrics),
     ...registryMetrics(metrics),
     ...layerMetrics(metrics),
+    ...collectionMetrics(metrics),
     ...logMetrics(metrics),
   ];
   return {
@@ -46,6 +48,39 @@ function prepareMetrics(metrics: Metrics): Disposable[] {
   return [
     preparedChannel.subscribe(() => prepares.add(["lazy", ""])),
     fallbackChannel.subscribe(({ reason }) => prepares.add(["fallback", reason])),
+  ];
+}
+
+function collectionMetrics(metrics: Metrics): Disposable[] {
+  const collections = metrics.counter({
+    name: "lazuli_gc_collections_total",
+    help: "Garbage collections that ended.",
+    labels: ["outcome"],
+  });
+  const removed = metrics.counter({
+    name: "lazuli_gc_removed_total",
+    help: "Objects that garbage collections removed.",
+    labels: [],
+  });
+  const freed = metrics.counter({
+    name: "lazuli_gc_freed_bytes_total",
+    help: "Bytes of blobs that garbage collections took off the disk.",
+    labels: [],
+  });
+  const seconds = metrics.histogram({
+    name: "lazuli_gc_duration_seconds",
+    help: "Time of garbage collections that ended well.",
+    labels: [],
+    buckets: WAIT_BUCKETS,
+  });
+  return [
+    collectedChannel.subscribe((facts) => {
+      collections.add(["ok"]);
+      removed.add([], facts.removed);
+      freed.add([], facts.bytesFreed);
+      seconds.observe([], facts.durationMs / 1000);
+    }),
+    collectionFailedChannel.subscribe(() => collections.add(["failed"])),
   ];
 }
 

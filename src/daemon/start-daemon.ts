@@ -10,6 +10,7 @@ import {
 } from "../content/index.js";
 import { type GrpcServer, serveGrpc } from "../services/index.js";
 import { namespacedSnapshotter } from "../snapshotters/index.js";
+import { startCollection } from "./collection.js";
 import type { Config } from "./config-keys.js";
 import { daemonRoutes } from "./daemon-routes.js";
 import type { Metrics } from "./metrics.js";
@@ -19,7 +20,6 @@ import type { Running } from "./run-server.js";
 import { startScrubbing } from "./scrubbing.js";
 import { serverId } from "./server-id.js";
 import { Startup } from "./startup.js";
-import { sweeping } from "./sweeping.js";
 
 /** What clients ask for when they are told nothing else: the lazy snapshotter stands in its place. */
 const SNAPSHOTTER_NAME = "overlayfs";
@@ -73,7 +73,20 @@ async function startParts(startup: Startup, options: StartDaemonOptions): Promis
       namespacedSnapshotter({ metadata, snapshotter: node.snapshotter, name: SNAPSHOTTER_NAME, now }),
     ],
   ]);
-  const collection = sweeping({ content, snapshotters });
+  const { scheduler: collection } = await startup.part(
+    "garbage collection",
+    () =>
+      startCollection({
+        config,
+        metadata,
+        engine,
+        content,
+        snapshotters,
+        lazyName: SNAPSHOTTER_NAME,
+        now,
+      }),
+    ({ scheduler }) => scheduler.close(),
+  );
   const routes = daemonRoutes({
     ...options,
     ...node,

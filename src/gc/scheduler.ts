@@ -1,6 +1,6 @@
 import { type Deferred, deferred, withSignal } from "../async/index.js";
 import { LazuliError, resourceExhausted, unavailable } from "../errors/index.js";
-import type { Change, Metadata } from "../metadata/index.js";
+import { type Change, ingests, leaseResources, type Metadata } from "../metadata/index.js";
 import { log } from "../observe/index.js";
 import { collectionFailedChannel } from "./channel.js";
 import type { Collector } from "./collector.js";
@@ -107,7 +107,7 @@ class Scheduler implements CollectionScheduler {
     const counted = changes.filter(({ table }) => graphTables.has(table));
     if (counted.length === 0 || this.#options.collector.isOwn(changes)) return;
     this.#mutations += 1;
-    if (counted.some(({ record }) => record === undefined)) this.#deletions += 1;
+    if (isDeletion(counted)) this.#deletions += 1;
     this.#consider();
   }
 
@@ -171,6 +171,15 @@ class Scheduler implements CollectionScheduler {
       log.warn("Cannot collect garbage", { code, error: message });
     }
   }
+}
+
+/** Whether something was let go of. An ingest that became a blob is not, nor is what its lease has of it. */
+function isDeletion(changes: readonly Change[]): boolean {
+  const isReplaced = changes.some(({ record }) => record !== undefined);
+  return changes.some(
+    ({ table, record }) =>
+      record === undefined && table !== ingests.name && !(isReplaced && table === leaseResources.name),
+  );
 }
 
 function closed(): LazuliError {

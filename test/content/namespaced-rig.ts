@@ -40,6 +40,7 @@ export async function namespacedRig(
   const metadata = await openMetadata({ directory: join(folder, "metadata") });
   t.teardown(async () => await metadata.close());
   const local = await openLocalStore({ root: join(folder, "content"), now });
+  t.teardown(async () => await local.close());
   const store = options.wrap?.(local) ?? local;
   const content = namespacedContent({ metadata, store, now, policy: options.policy ?? "shared" });
   return { metadata, store, content };

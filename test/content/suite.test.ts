@@ -24,9 +24,11 @@ async function served(policy: "shared" | "isolated") {
     namespace: "first",
     labels: { "containerd.io/namespace.shareable": policy === "isolated" ? "true" : "false" },
   });
+  const local = await openLocalStore({ root: join(folder, "content"), now });
+  cleanup.add(async () => await local.close());
   const content = namespacedContent({
     metadata,
-    store: await openLocalStore({ root: join(folder, "content"), now }),
+    store: local,
     now,
     policy,
   });
@@ -52,11 +54,18 @@ t.test("openLocalStore() passes the suite", async (t) => {
     keepsLabels: false,
     factory: async () => {
       const root = await mkdtemp(join(tmpdir(), "lazuli-local-suite-"));
-      const store = await openLocalStore({ root, now });
+      let store = await openLocalStore({ root, now });
       return {
         store,
-        reopen: async () => await openLocalStore({ root, now }),
-        dispose: async () => await rm(root, { recursive: true, force: true }),
+        reopen: async () => {
+          await store.close();
+          store = await openLocalStore({ root, now });
+          return store;
+        },
+        dispose: async () => {
+          await store.close();
+          await rm(root, { recursive: true, force: true });
+        },
       };
     },
   });

@@ -41,7 +41,7 @@ async function digests(address: string): Promise<string[]> {
   return found.sort();
 }
 
-t.test("lazuli daemon keeps what a lease holds, over a stop and over a sync delete", async (t) => {
+t.test("lazuli daemon keeps what a lease holds over a stop, and collects on a sync delete", async (t) => {
   await using cleanup = new Cleanup();
   const folder = await folderFor(cleanup);
   const first = await startDaemon({ folder });
@@ -62,6 +62,8 @@ t.test("lazuli daemon keeps what a lease holds, over a stop and over a sync dele
   await leases.create({ id: "now" }, { headers });
   await leases.delete({ id: "now", sync: true }, { headers });
   t.same(await digests(second.address), [kept], "a collection leaves what a lease holds");
+  await leases.delete({ id: "held", sync: true }, { headers });
+  t.same(await digests(second.address), [], "and takes away what nothing holds");
 });
 
 t.test("a daemon and a snapshotter exclude each other on one root", async (t) => {

@@ -27,9 +27,13 @@ export interface Twins {
 export async function startTwins(cleanup: Cleanup): Promise<Twins> {
   const folder = await mkdtemp(join(tmpdir(), "lazuli-twins-"));
   cleanup.add(() => rm(folder, { recursive: true, force: true }));
-  const containerd = await startContainerd({ folder: join(folder, "containerd") });
+  const containerd = await startContainerd({ folder: join(folder, "containerd"), collectsOnRequest: true });
   cleanup.add(() => containerd.stop());
-  const daemon = await startDaemon({ folder: join(folder, "lazuli") });
+  const daemon = await startDaemon({
+    folder: join(folder, "lazuli"),
+    // As its twin: what no lease holds stays for the next command to find.
+    config: "[gc]\ndeletion_threshold = 1000000\nmutation_threshold = 1000000",
+  });
   cleanup.add(() => daemon.stop());
   return {
     folder,

@@ -10,6 +10,8 @@ export interface ContainerdOptions {
   readonly snapshotter?: { readonly name: string; readonly socket: string; readonly root: string };
   /** Folder with `containerd`, `ctr` and the shim of another release than the installed one. */
   readonly binFolder?: string;
+  /** Collects garbage on request only, not as changes make it due. */
+  readonly collectsOnRequest?: boolean;
 }
 
 export interface Containerd {
@@ -65,6 +67,13 @@ function config(options: ContainerdOptions, address: string): string {
     "[grpc]",
     `address = "${address}"`,
   ];
+  if (options.collectsOnRequest === true) {
+    lines.push(
+      '[plugins."io.containerd.gc.v1.scheduler"]',
+      "deletion_threshold = 1000000",
+      "mutation_threshold = 1000000",
+    );
+  }
   if (snapshotter !== undefined) {
     lines.push(
       `[proxy_plugins.${snapshotter.name}]`,
