@@ -4,13 +4,13 @@ import type { LogicalBlobs, NamespacedContent } from "../content/index.js";
 import { invalidArgument } from "../errors/index.js";
 import { ImageTable, LeaseTable, NamespaceTable } from "../metadata/index.js";
 import {
-  type CollectionTrigger,
   contentService,
   createEventExchange,
   eventsService,
   imagesService,
   introspectionService,
   leasesService,
+  type NodeCollection,
   namespacesService,
   nodeService,
   type PluginFacts,
@@ -32,21 +32,22 @@ export interface DaemonRoutesOptions extends NodeParts {
   readonly content: NamespacedContent;
   readonly blobs: LogicalBlobs;
   readonly snapshotters: ReadonlyMap<string, NamespacedSnapshotter>;
-  readonly collection: CollectionTrigger;
+  readonly collection: NodeCollection;
 }
 
 /** Everything that the daemon serves on its socket. */
 export function daemonRoutes(options: DaemonRoutesOptions): readonly ((router: ConnectRouter) => void)[] {
   const { metadata, binding, engine, snapshotter, metrics, version, collection } = options;
   const now = (): bigint => binding.realtimeNanoseconds();
+  const { scheduler } = collection;
   const events = createEventExchange({ now });
   return [
     contentService((context) => options.blobs.over(options.content.for(context))),
     snapshotsServiceOf((name, headers) =>
       snapshotterOf(options.snapshotters, name).for(requestContext(headers)),
     ),
-    imagesService({ images: new ImageTable({ metadata, now }), collection, events }),
-    leasesService({ leases: new LeaseTable({ metadata, now }), collection, now }),
+    imagesService({ images: new ImageTable({ metadata, now }), collection: scheduler, events }),
+    leasesService({ leases: new LeaseTable({ metadata, now }), collection: scheduler, now }),
     namespacesService({ namespaces: new NamespaceTable({ metadata, now }), events }),
     eventsService(events),
     versionService({ version, revision: "" }),
@@ -57,6 +58,7 @@ export function daemonRoutes(options: DaemonRoutesOptions): readonly ((router: C
       snapshotter,
       ladder: ladderOf(engine),
       counters: () => metrics.totals(),
+      collection,
     }),
   ];
 }

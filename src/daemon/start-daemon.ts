@@ -73,7 +73,7 @@ async function startParts(startup: Startup, options: StartDaemonOptions): Promis
       namespacedSnapshotter({ metadata, snapshotter: node.snapshotter, name: SNAPSHOTTER_NAME, now }),
     ],
   ]);
-  const { scheduler: collection } = await startup.part(
+  const collection = await startup.part(
     "garbage collection",
     () =>
       startCollection({
