@@ -5,8 +5,8 @@ import { failurePoint } from "../observe/index.js";
 import { collectedChannel } from "./channel.js";
 import type { Collectible, CollectionPlan, CollectionStats, Explanation } from "./contract.js";
 import { explainPath } from "./explain-path.js";
+import { type CollectionLimits, collectionLimits } from "./limits.js";
 import { MarkRound } from "./mark-round.js";
-import { Pace } from "./pace.js";
 import { type RemovedCounts, removeRows } from "./remove-rows.js";
 
 const marked = failurePoint("gc.marked");
@@ -27,6 +27,7 @@ export interface CollectorOptions {
   readonly collectibles: readonly Collectible[];
   /** Nanoseconds since 1970. */
   readonly now: () => bigint;
+  readonly limits?: Partial<CollectionLimits>;
 }
 
 /** Removes exactly what nothing reaches, beside writers that never wait for more than one short action of it. */
@@ -56,6 +57,7 @@ const CONTENT = "content";
 
 class RowCollector implements Collector {
   readonly #options: CollectorOptions;
+  readonly #limits: CollectionLimits;
   readonly #ownKeys = new WeakSet<KeyParts>();
   /** What has to be swept: rows of it went. At the start everything, since an end in between may have left orphans. */
   readonly #unswept: Set<string>;
@@ -63,6 +65,7 @@ class RowCollector implements Collector {
 
   constructor(options: CollectorOptions) {
     this.#options = options;
+    this.#limits = { ...collectionLimits, ...options.limits };
     this.#unswept = new Set([CONTENT, ...[...options.snapshotters.keys()].map(snapshotterWord)]);
     // As long as the metadata is open.
     options.metadata.observe((changes) => this.#noteRemovals(changes));
@@ -80,7 +83,7 @@ class RowCollector implements Collector {
     await round.mark(signal);
     const { graph } = round;
     const unreachable = [];
-    const pace = new Pace(signal);
+    const pace = round.pace(signal);
     for (let id = 0; id < graph.size; id += 1) {
       if (id % 2000 === 0) await pace.rest();
       if (graph.exists(id) && !graph.isMarked(id)) unreachable.push(graph.describe(id));
@@ -111,7 +114,7 @@ class RowCollector implements Collector {
 
   #round({ hasPaths = false } = {}): MarkRound {
     const { metadata, collectibles, now } = this.#options;
-    return new MarkRound({ metadata, collectibles, now: now(), hasPaths });
+    return new MarkRound({ metadata, collectibles, now: now(), hasPaths, limits: this.#limits });
   }
 
   async #collect(signal: AbortSignal | undefined): Promise<CollectionStats> {
@@ -122,7 +125,8 @@ class RowCollector implements Collector {
     marked.pass();
     const { metadata } = this.#options;
     const noteOwn = (rowKey: KeyParts): void => void this.#ownKeys.add(rowKey);
-    const removed = await removeRows({ metadata, round, signal, noteOwn });
+    const { batchRows } = this.#limits;
+    const removed = await removeRows({ metadata, round, signal, batchRows, noteOwn });
     rowsRemoved.pass();
     const bytesFreed = await this.#sweep(signal);
     await this.#removeResources({ round, removed, signal });

@@ -110,6 +110,11 @@ export class Graph {
     return by === NONE ? undefined : by;
   }
 
+  /** Marks a node whatever leads to it. */
+  keep(id: number): void {
+    this.#mark(id, FULL, NONE);
+  }
+
   /** Takes in what a row says; what it said before stays. */
   add(id: number, facts: NodeFacts): void {
     const { namespace } = this.#spaces[this.#spaceOf.at(id)]!;

@@ -11,6 +11,7 @@ export { type Collector, type CollectorOptions, createCollector } from "./collec
 export type * from "./contract.js";
 export { parseGoDuration, parseRfc3339 } from "./go-time.js";
 export { type LabelMeaning, readLabel, type Sort, type UsedCondition } from "./labels.js";
+export type { CollectionLimits } from "./limits.js";
 export {
   type CollectionScheduler,
   type CollectionSchedulerOptions,

@@ -1,16 +1,13 @@
 import type { Change, KeyParts, Metadata, Transaction } from "../metadata/index.js";
 import type { Collectible } from "./contract.js";
 import { Graph } from "./graph.js";
+import type { CollectionLimits } from "./limits.js";
 import type { FactContext } from "./node-facts.js";
 import { Pace } from "./pace.js";
 import { type RowKind, rowKinds } from "./row-kinds.js";
 
-/** Rows of one read: about two milliseconds. */
-const PAGE_ROWS = 500;
 /** Nodes that are followed between two looks at the clock. */
 const FOLLOWED_NODES = 2000;
-/** Rows written by others meanwhile that may wait to be looked at; beyond it they are, in an action of our own. */
-const CHANGED_ROWS_MAX = 500;
 
 export interface MarkRoundOptions {
   readonly metadata: Metadata;
@@ -19,14 +16,16 @@ export interface MarkRoundOptions {
   readonly now: bigint;
   /** The graph can say how it reached a node. */
   readonly hasPaths?: boolean;
+  readonly limits: CollectionLimits;
 }
 
 const kindsByTable = new Map(rowKinds.map((kind) => [kind.tableName, kind]));
 
 /**
  * One mark of the graph beside writers. It reads durable rows in slices, and notes every row that an action writes
- * since it began. `catchUp`, called inside an action, takes those rows in as that action sees them: what is not marked
- * after it is unreachable in the state that the action works on.
+ * since it began. `catchUp`, called inside an action, takes those rows in as that action sees them, and keeps them for
+ * this round, reachable or not, since whoever wrote one may be about to refer to it: what is not marked after it is
+ * unreachable in the state that the action works on, and nothing new leads to it.
  */
 export class MarkRound implements Disposable {
   readonly graph: Graph;
@@ -35,10 +34,12 @@ export class MarkRound implements Disposable {
   readonly #collectibles: readonly Collectible[];
   readonly #changed = new Map<RowKind, Map<string, KeyParts>>();
   readonly #subscription: Disposable;
+  readonly #limits: CollectionLimits;
 
   constructor(options: MarkRoundOptions) {
     const { metadata, collectibles, now, hasPaths = false } = options;
     this.#metadata = metadata;
+    this.#limits = options.limits;
     this.#collectibles = collectibles;
     this.context = {
       now,
@@ -61,8 +62,12 @@ export class MarkRound implements Disposable {
     return this.#changed.size > 0;
   }
 
+  pace(signal: AbortSignal | undefined): Pace {
+    return new Pace({ signal, sliceMs: this.#limits.sliceMs });
+  }
+
   async mark(signal: AbortSignal | undefined): Promise<void> {
-    const pace = new Pace(signal);
+    const pace = this.pace(signal);
     // What was taken into a commit before we listened is durable after this, so the reads below see it.
     await this.#metadata.write(() => undefined);
     for (const { label, all } of this.#collectibles.map(withAll)) {
@@ -89,24 +94,27 @@ export class MarkRound implements Disposable {
   }
 
   async #scan(kind: RowKind, pace: Pace): Promise<void> {
+    const { pageRows: limit, changedRowsMax } = this.#limits;
     for (let after: KeyParts | undefined; ; ) {
-      const rows = kind.page(this.#metadata, { after, limit: PAGE_ROWS, context: this.context });
+      const rows = kind.page(this.#metadata, { after, limit, context: this.context });
       for (const { rowKey, facts } of rows) {
         const node = this.graph.node(kind.place(rowKey));
         if (kind.isNode) this.graph.setExists(node);
         this.graph.add(node, facts);
       }
       await pace.rest();
-      if (this.#changedRows() > CHANGED_ROWS_MAX) await this.catchUpInAction();
+      if (this.#changedRows() > changedRowsMax) await this.catchUpInAction();
       after = rows.at(-1)?.rowKey;
-      if (rows.length < PAGE_ROWS) return;
+      if (rows.length < limit) return;
     }
   }
 
   #take(kind: RowKind, rowKey: KeyParts, transaction: Transaction): void {
     const facts = kind.read(transaction, rowKey, this.context);
     if (facts === undefined) return;
-    this.graph.add(this.graph.node(kind.place(rowKey)), facts);
+    const node = this.graph.node(kind.place(rowKey));
+    if (kind.isNode) this.graph.keep(node);
+    this.graph.add(node, facts);
   }
 
   #changedRows(): number {

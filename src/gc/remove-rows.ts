@@ -2,14 +2,10 @@ import { type KeyParts, leaseResources, type Metadata, type Transaction } from "
 import { failurePoint } from "../observe/index.js";
 import type { NodeType } from "./contract.js";
 import type { MarkRound } from "./mark-round.js";
-import { Pace } from "./pace.js";
 import { removalOrder } from "./removal-order.js";
 import { rowOf } from "./row-kinds.js";
 
 const removedSome = failurePoint("gc.rows.removed-some");
-
-/** Rows of one action: some milliseconds, in which other writers wait. */
-const BATCH_ROWS = 500;
 
 export type RemovedCounts = Partial<Record<NodeType, number>>;
 
@@ -17,6 +13,8 @@ export interface RemoveRowsOptions {
   readonly metadata: Metadata;
   readonly round: MarkRound;
   readonly signal: AbortSignal | undefined;
+  /** Rows of one action. */
+  readonly batchRows: number;
   /** Told of each key before it is removed: the changes that observers see have these very objects. */
   readonly noteOwn: (rowKey: KeyParts) => void;
 }
@@ -27,12 +25,12 @@ export interface RemoveRowsOptions {
  * Circles go in one action, whatever their size, since no part of one may stay without the others.
  */
 export async function removeRows(options: RemoveRowsOptions): Promise<RemovedCounts> {
-  const { round, signal } = options;
-  const { ordered, circular } = await removalOrder(round.graph, new Pace(signal));
+  const { round, signal, batchRows } = options;
+  const { ordered, circular } = await removalOrder(round.graph, round.pace(signal));
   const removed: RemovedCounts = {};
-  for (let at = 0; at < ordered.length; at += BATCH_ROWS) {
+  for (let at = 0; at < ordered.length; at += batchRows) {
     signal?.throwIfAborted();
-    await removeBatch(ordered.slice(at, at + BATCH_ROWS), options, removed);
+    await removeBatch(ordered.slice(at, at + batchRows), options, removed);
   }
   await removeBatch(circular, options, removed);
   return removed;
