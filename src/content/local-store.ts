@@ -35,6 +35,8 @@ const deleted = failurePoint("content.delete.removed");
 const begun = failurePoint("content.ingest.begun");
 
 const ALGORITHMS = ["sha256", "sha384", "sha512"];
+/** Blobs of a walk that are looked at side by side. */
+const BATCH_NAMES = 64;
 /** Ingests that may be written at a time; one more gets RESOURCE_EXHAUSTED. */
 const WRITERS_MAX = 4096;
 
@@ -104,18 +106,15 @@ export class LocalStore implements ContentStore {
   async *walk(filters: readonly string[]): AsyncIterable<ContentInfo> {
     const matches = parseFilters(filters);
     for (const algorithm of ALGORITHMS) {
-      for await (const name of namesIn(this.#paths.algorithm(algorithm))) {
-        const digest = digestOf(algorithm, name);
-        if (digest === undefined) continue;
-        const info = await this.info(digest).catch((thrown: { code?: string }) => {
-          if (thrown.code === "NOT_FOUND") return undefined;
-          throw thrown;
-        });
-        if (info === undefined) continue;
-        const isMatch = matches(([field]) =>
-          field === "digest" ? digest : field === "size" ? String(info.size) : undefined,
-        );
-        if (isMatch) yield info;
+      for await (const names of batchesOf(namesIn(this.#paths.algorithm(algorithm)))) {
+        const infos = await Promise.all(names.map(async (name) => await this.#infoIfThere(algorithm, name)));
+        for (const info of infos) {
+          if (info === undefined) continue;
+          const isMatch = matches(([field]) =>
+            field === "digest" ? info.digest : field === "size" ? String(info.size) : undefined,
+          );
+          if (isMatch) yield info;
+        }
       }
     }
   }
@@ -223,6 +222,17 @@ export class LocalStore implements ContentStore {
   /** Writers and readers close themselves. */
   async close(): Promise<void> {
     for (const sync of [...this.#syncs.values(), this.#ingestSync]) await sync.close();
+  }
+
+  async #infoIfThere(algorithm: string, name: string): Promise<ContentInfo | undefined> {
+    const digest = digestOf(algorithm, name);
+    if (digest === undefined) return undefined;
+    try {
+      return await this.info(digest);
+    } catch (thrown) {
+      if ((thrown as { code?: string }).code === "NOT_FOUND") return undefined;
+      throw thrown;
+    }
   }
 
   async #openWriter(request: OpenIngest, unlock: () => void): Promise<IngestWriter> {
@@ -404,10 +414,21 @@ function digestOf(algorithm: string, name: string): Digest | undefined {
 
 async function* namesIn(folder: string): AsyncIterable<string> {
   try {
-    for await (const { name } of await opendir(folder)) yield name;
+    for await (const { name } of await opendir(folder, { bufferSize: BATCH_NAMES })) yield name;
   } catch (thrown) {
     if (!isMissing(thrown)) throw fileError(thrown, "list", folder);
   }
+}
+
+async function* batchesOf(names: AsyncIterable<string>): AsyncIterable<string[]> {
+  let batch: string[] = [];
+  for await (const name of names) {
+    batch.push(name);
+    if (batch.length < BATCH_NAMES) continue;
+    yield batch;
+    batch = [];
+  }
+  if (batch.length > 0) yield batch;
 }
 
 async function pause(milliseconds: number, signal: AbortSignal): Promise<void> {

@@ -16,6 +16,8 @@ export interface ContentSweep {
 
 /** Blobs looked at before others get a turn of the event loop: a look costs some microseconds for each namespace. */
 const TURN_BLOBS = 100;
+/** Blobs that are removed side by side. */
+const REMOVALS_MAX = 32;
 const ROWS_PAGE = 500;
 /** Sorts after every digest. */
 const AFTER_DIGESTS = "~";
@@ -54,6 +56,19 @@ async function sweepBlobs(
   const { store, pinnedBlobs } = parts;
   const owners = new BlobOwners(parts);
   let [seen, removedBlobs, bytesFreed] = [0, 0, 0];
+  const remove = async (info: ContentInfo): Promise<void> => {
+    const isRemoved = await pinnedBlobs.remove([info.digest], async () => {
+      owners.refresh();
+      // Again, now that no writer can pin it: a row may have come since, in a namespace that was not there before.
+      if (owners.has(info.digest) || options.adopted.has(info.digest)) return false;
+      return await removeBlob(parts, info);
+    });
+    if (!isRemoved) return;
+    removedBlob.pass();
+    removedBlobs += 1;
+    bytesFreed += info.size;
+  };
+  let batch: ContentInfo[] = [];
   for await (const info of store.walk([])) {
     seen += 1;
     if (seen % TURN_BLOBS === 0) {
@@ -61,17 +76,12 @@ async function sweepBlobs(
       options.signal?.throwIfAborted();
     }
     if (owners.has(info.digest) || options.adopted.has(info.digest)) continue;
-    const isRemoved = await pinnedBlobs.remove([info.digest], async () => {
-      owners.refresh();
-      // Again, now that no writer can pin it: a row may have come since, in a namespace that was not there before.
-      if (owners.has(info.digest) || options.adopted.has(info.digest)) return false;
-      return await removeBlob(parts, info);
-    });
-    if (!isRemoved) continue;
-    removedBlob.pass();
-    removedBlobs += 1;
-    bytesFreed += info.size;
+    batch.push(info);
+    if (batch.length < REMOVALS_MAX) continue;
+    await Promise.all(batch.map(remove));
+    batch = [];
   }
+  await Promise.all(batch.map(remove));
   return { removedBlobs, bytesFreed };
 }
 
