@@ -1,6 +1,7 @@
 import type { GraphNode, NodeType } from "./contract.js";
 import { IntList } from "./int-list.js";
 import { holds, type Sort, type UsedCondition } from "./labels.js";
+import { NameTable } from "./name-table.js";
 import type { Follow, NodeFacts } from "./node-facts.js";
 import type { NodePlace } from "./row-kinds.js";
 
@@ -21,7 +22,6 @@ const NONE = -1;
 interface Space {
   readonly namespace: string;
   readonly sort: Sort;
-  readonly ids: Map<string, number>;
 }
 
 interface Condition {
@@ -38,8 +38,7 @@ export class Graph {
   readonly #now: bigint;
   readonly #spaces: Space[] = [];
   readonly #spacesByName = new Map<string, Map<Sort, number>>();
-  readonly #keys: string[] = [];
-  readonly #spaceOf = new IntList();
+  readonly #names = new NameTable();
   readonly #bits = new IntList();
   /** Newest edge of each node, then of each edge the one before it. */
   readonly #lastEdge = new IntList();
@@ -58,7 +57,7 @@ export class Graph {
   }
 
   get size(): number {
-    return this.#keys.length;
+    return this.#names.size;
   }
 
   /** The number of a name, whether or not there is a row for it. */
@@ -66,13 +65,8 @@ export class Graph {
     // Resources are shared by all namespaces.
     const owner = sort.startsWith("resource/") ? "" : namespace;
     const space = this.#space(owner, sort);
-    const { ids } = this.#spaces[space]!;
-    let id = ids.get(key);
-    if (id === undefined) {
-      id = this.#keys.length;
-      ids.set(key, id);
-      this.#keys.push(key);
-      this.#spaceOf.push(space);
+    const id = this.#names.number(space, key);
+    if (id === this.#bits.length) {
       this.#bits.push(0);
       this.#lastEdge.push(NONE);
       this.#markedBy?.push(NONE);
@@ -81,8 +75,8 @@ export class Graph {
   }
 
   place(id: number): NodePlace {
-    const { namespace, sort } = this.#spaces[this.#spaceOf.at(id)]!;
-    return { namespace, sort, key: this.#keys[id]! };
+    const { namespace, sort } = this.#spaces[this.#names.space(id)]!;
+    return { namespace, sort, key: this.#names.key(id) };
   }
 
   describe(id: number): GraphNode {
@@ -117,7 +111,7 @@ export class Graph {
 
   /** Takes in what a row says; what it said before stays. */
   add(id: number, facts: NodeFacts): void {
-    const { namespace } = this.#spaces[this.#spaceOf.at(id)]!;
+    const { namespace } = this.#spaces[this.#names.space(id)]!;
     if (facts.rootBy !== undefined) this.#mark(id, facts.isFlat ? FLAT : FULL, NONE);
     for (const { direction, sort, key, follow } of facts.references) {
       const other = this.node({ namespace, sort, key });
@@ -159,12 +153,12 @@ export class Graph {
   /** The nodes of this key, or of this key behind `<snapshotter>/` or `<word>/`, that exist. */
   named(key: string): number[] {
     const found: number[] = [];
-    for (const { sort, ids } of this.#spaces) {
+    for (const [space, { sort }] of this.#spaces.entries()) {
       const slash = sort.indexOf("/");
       const prefix = `${sort.slice(slash + 1)}/`;
       const names = slash >= 0 && key.startsWith(prefix) ? [key, key.slice(prefix.length)] : [key];
       for (const name of names) {
-        const id = ids.get(name);
+        const id = this.#names.find(space, name);
         if (id !== undefined && this.exists(id)) found.push(id);
       }
     }
@@ -181,7 +175,7 @@ export class Graph {
     if (space === undefined) {
       space = this.#spaces.length;
       sorts.set(sort, space);
-      this.#spaces.push({ namespace, sort, ids: new Map() });
+      this.#spaces.push({ namespace, sort });
     }
     return space;
   }
