@@ -32,7 +32,7 @@ export async function startTwins(cleanup: Cleanup): Promise<Twins> {
   const daemon = await startDaemon({
     folder: join(folder, "lazuli"),
     // As its twin: what no lease holds stays for the next command to find.
-    config: "[gc]\ndeletion_threshold = 1000000\nmutation_threshold = 1000000",
+    config: "[gc]\ndeletion_threshold = 1000000\nmutation_threshold = 1000000\npause_threshold = 0.0001",
   });
   cleanup.add(() => daemon.stop());
   return {

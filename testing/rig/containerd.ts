@@ -72,6 +72,8 @@ function config(options: ContainerdOptions, address: string): string {
       '[plugins."io.containerd.gc.v1.scheduler"]',
       "deletion_threshold = 1000000",
       "mutation_threshold = 1000000",
+      // What was deleted is due again after the pause: fifty seconds at least.
+      "pause_threshold = 0.0001",
     );
   }
   if (snapshotter !== undefined) {
