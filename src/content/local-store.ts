@@ -388,6 +388,8 @@ export class LocalStore implements ContentStore {
       await mkdir(root, { recursive: true, mode: 0o700 });
       for (const name of ALGORITHMS) await mkdir(this.#paths.algorithm(name), { recursive: true });
       await mkdir(ingests, { recursive: true });
+      // A kill between a commit's rename and its sync left a name that the next commit would find and acknowledge.
+      for (const sync of this.#syncs.values()) await sync.sync();
       await syncFolder(blobs);
       await syncFolder(root);
       await this.#ingestSync.sync();
