@@ -1,176 +1,21 @@
 #include "syscalls_binding.h"
 
 #include <fcntl.h>
-#include <pthread.h>
-#include <signal.h>
 
 #include <climits>
-#include <deque>
-#include <exception>
-#include <functional>
-#include <memory>
-#include <mutex>
 #include <optional>
 #include <stdexcept>
 #include <string>
-#include <system_error>
-#include <thread>
 #include <utility>
 #include <variant>
 #include <vector>
 
 #include "../core/syscalls.h"
 #include "arguments.h"
-#include "js_errors.h"
+#include "pending_call.h"
 
 namespace lazuli {
 namespace {
-
-/** System calls that may wait at once; beyond it they stand in a queue in the order of their calls. */
-constexpr size_t CALL_THREADS_MAX = 32;
-/** System calls that may stand in the queue; beyond it a call fails with EAGAIN. */
-constexpr size_t CALL_QUEUE_MAX = 8192;
-
-/**
- * Threads for calls that may wait for as long as a mount's server or a socket's peer likes. Not libuv's pool: four
- * waiting mounts would fill it, and what they wait for may need the pool. Lives for ever, because a thread may still
- * wait in the kernel when the process exits.
- */
-class CallThreads {
- public:
-  static CallThreads& instance() {
-    static auto* threads = new CallThreads();
-    return *threads;
-  }
-
-  void run(std::function<void()> call, const char* name) {
-    const std::lock_guard lock(mutex_);
-    if (running_ == CALL_THREADS_MAX) {
-      if (queue_.size() == CALL_QUEUE_MAX) throw SystemCallError(EAGAIN, name, "too many calls wait");
-      queue_.push_back(std::move(call));
-      return;
-    }
-    // Signals are for the main thread: none may interrupt a mount.
-    sigset_t all;
-    sigset_t before;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    try {
-      std::thread([this, first = std::move(call)] { work(first); }).detach();
-    } catch (const std::system_error& error) {
-      pthread_sigmask(SIG_SETMASK, &before, nullptr);
-      throw SystemCallError(error.code().value(), "clone");
-    }
-    pthread_sigmask(SIG_SETMASK, &before, nullptr);
-    running_++;
-  }
-
- private:
-  void work(const std::function<void()>& first) {
-    first();
-    while (true) {
-      std::function<void()> next;
-      {
-        const std::lock_guard lock(mutex_);
-        if (queue_.empty()) {
-          running_--;
-          return;
-        }
-        next = std::move(queue_.front());
-        queue_.pop_front();
-      }
-      next();
-    }
-  }
-
-  std::mutex mutex_;
-  size_t running_ = 0;
-  std::deque<std::function<void()>> queue_;
-};
-
-Napi::Error toCallError(Napi::Env env, const std::exception& thrown) {
-  const auto* failed = dynamic_cast<const SystemCallError*>(&thrown);
-  if (failed == nullptr) return toJsError(env, thrown);
-  Napi::Error error = systemError(env, failed->code().value(), failed->call());
-  if (!failed->detail().empty()) {
-    error.Set("message", Napi::String::New(env, error.Message() + ": " + failed->detail()));
-  }
-  return error;
-}
-
-template <typename Body>
-Napi::Value answered(Napi::Env env, Body body) {
-  try {
-    return body();
-  } catch (const std::exception& thrown) {
-    if (!env.IsExceptionPending()) toCallError(env, thrown).ThrowAsJavaScriptException();
-    return env.Undefined();
-  }
-}
-
-Napi::Value nothing(Napi::Env env, std::monostate&) {
-  return env.Undefined();
-}
-
-/** One call on its way from JavaScript through a thread back to its promise. */
-template <typename Result>
-struct PendingCall {
-  std::function<Result()> call;
-  Napi::Value (*toValue)(Napi::Env, Result&);
-  Napi::Promise::Deferred deferred;
-  Napi::ThreadSafeFunction wake;
-  Result result{};
-  std::exception_ptr error;
-
-  /** On the JS thread. */
-  void settle(Napi::Env env) {
-    const Napi::HandleScope scope(env);
-    try {
-      if (error) std::rethrow_exception(error);
-      deferred.Resolve(toValue(env, result));
-    } catch (const std::exception& thrown) {
-      deferred.Reject(toCallError(env, thrown).Value());
-    }
-  }
-};
-
-template <typename Result>
-Napi::Promise later(Napi::Env env, const char* name, std::function<Result()> call,
-                    Napi::Value (*toValue)(Napi::Env, Result&)) {
-  auto deferred = Napi::Promise::Deferred::New(env);
-  const auto empty = Napi::Function::New(env, [](const Napi::CallbackInfo&) {});
-  auto wake = Napi::ThreadSafeFunction::New(env, empty, name, 1, 1);
-  auto pending = std::make_shared<PendingCall<Result>>(
-      PendingCall<Result>{std::move(call), toValue, deferred, wake, Result{}, nullptr});
-  const auto run = [pending] {
-    try {
-      pending->result = pending->call();
-    } catch (...) {
-      pending->error = std::current_exception();
-    }
-    // When the process ends meanwhile, nobody is left to be told.
-    Napi::ThreadSafeFunction wake = pending->wake;
-    const auto settle = [pending](Napi::Env settling, Napi::Function) { pending->settle(settling); };
-    if (wake.BlockingCall(settle) == napi_ok) wake.Release();
-  };
-  try {
-    CallThreads::instance().run(run, name);
-  } catch (const std::exception& thrown) {
-    wake.Release();
-    deferred.Reject(toCallError(env, thrown).Value());
-  }
-  return deferred.Promise();
-}
-
-/** For the kernel, which would stop at a zero byte and take another path. */
-std::string textArgument(const Napi::Value& value, const char* name) {
-  if (!value.IsString()) throw std::invalid_argument(std::string("Argument \"") + name + "\" must be a string");
-  std::string text = value.As<Napi::String>().Utf8Value();
-  if (text.find('\0') != std::string::npos) {
-    throw std::invalid_argument(std::string("Argument \"") + name + "\" must not hold a zero byte");
-  }
-  return text;
-}
 
 Napi::Value mountCall(const Napi::CallbackInfo& info) {
   return answered(info.Env(), [&]() -> Napi::Value {
