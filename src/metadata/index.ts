@@ -2,7 +2,7 @@
  * What must survive a crash, in one LMDB file: tables of small checksummed values, and the table of snapshots.
  *
  *     const metadata = await openMetadata({ directory: "/var/lib/lazuli/metadata" });
- *     const snapshots = new SnapshotTable({ metadata, now: () => binding.realtimeNanoseconds() });
+ *     const snapshots = new SnapshotTable({ metadata, name: "", now: () => binding.realtimeNanoseconds() });
  */
 export { ensureNamespace, requireIdentifier } from "./checks.js";
 export { type ContainerRequest, ContainerTable } from "./container-table.js";
@@ -29,7 +29,7 @@ export type {
   SnapshotRowKind,
   StoredUsage,
 } from "./snapshot-row.js";
-export { remoteTargets, snapshotRows } from "./snapshot-row.js";
+export { remoteTargets, snapshotRows, snapshotTables } from "./snapshot-row.js";
 export { requireActive, SnapshotTable, type SnapshotTableOptions, targetTaken } from "./snapshot-table.js";
 export { counters, type Entry, type Table } from "./table.js";
 export * from "./tables.js";

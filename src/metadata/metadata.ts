@@ -24,7 +24,7 @@ export interface WriteOptions {
   readonly isRemoval?: boolean;
 }
 
-const TABLES_MAX = 32;
+const TABLES_MAX = 128;
 /** Three files of its own, and some for the other threads of the process meanwhile. */
 const DESCRIPTORS_FOR_LMDB = 8;
 /** Actions that wait for the commit before them; one beyond it fails with RESOURCE_EXHAUSTED. */

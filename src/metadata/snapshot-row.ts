@@ -47,8 +47,7 @@ export interface SnapshotRow {
   readonly fallback: SnapshotFallback | undefined;
 }
 
-export const snapshotRows: Table<SnapshotRow> = {
-  name: "snapshots",
+const rowFormat: Omit<Table<SnapshotRow>, "name"> = {
   encode: (row) => ({
     ...row,
     createdAt: String(row.createdAt),
@@ -74,12 +73,31 @@ export const snapshotRows: Table<SnapshotRow> = {
   },
 };
 
-/** Names of lazily committed snapshots by (id of the parent or 0, target): the wrapper asks for them that way. */
-export const remoteTargets: Table<string> = {
-  name: "remote-targets",
-  encode: (name) => name,
-  decode: (value: JsonValue) => value as string,
-};
+/** Tables of one snapshotter. */
+export interface SnapshotTables {
+  readonly rows: Table<SnapshotRow>;
+  /** Names of lazily committed snapshots by (id of the parent or 0, target): the wrapper asks for them that way. */
+  readonly targets: Table<string>;
+  /** Name of the counter with the last id. */
+  readonly idCounter: string;
+}
+
+/** The tables of a snapshotter by its name; the lazy one's is "". */
+export function snapshotTables(name: string): SnapshotTables {
+  const suffix = name === "" ? "" : `:${name}`;
+  return {
+    rows: { ...rowFormat, name: `snapshots${suffix}` },
+    targets: {
+      name: `remote-targets${suffix}`,
+      encode: (target) => target,
+      decode: (value: JsonValue) => value as string,
+    },
+    idCounter: `snapshot-id${suffix}`,
+  };
+}
+
+/** The lazy snapshotter's tables. */
+export const { rows: snapshotRows, targets: remoteTargets } = snapshotTables("");
 
 type StoredRow = Omit<SnapshotRow, "createdAt" | "updatedAt" | "layerDigest" | "origin"> & {
   readonly createdAt: string;

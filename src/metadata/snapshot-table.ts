@@ -14,23 +14,26 @@ import {
   requireFree,
   requireParent,
   requireRow,
+  type SnapshotChange,
+  type SnapshotView,
   storedLabels,
   TARGET_LABEL,
 } from "./snapshot-changes.js";
 import {
-  remoteTargets,
   type SnapshotFallback,
   type SnapshotOrigin,
   type SnapshotRow,
   type SnapshotRowKind,
+  type SnapshotTables,
   type StoredUsage,
-  snapshotRows,
+  snapshotTables,
 } from "./snapshot-row.js";
 import { counters } from "./table.js";
-import type { Transaction } from "./transaction.js";
 
 export interface SnapshotTableOptions {
   readonly metadata: Metadata;
+  /** Name of the snapshotter whose rows these are; "" for the lazy one. */
+  readonly name: string;
   /** Nanoseconds since 1970. */
   readonly now: () => bigint;
   /** Ids up to this one are taken by folders that may have no row. */
@@ -73,17 +76,19 @@ const noUsage: StoredUsage = { size: 0, inodes: 0 };
  */
 export class SnapshotTable {
   readonly #metadata: Metadata;
+  readonly #tables: SnapshotTables;
   readonly #now: () => bigint;
   #lastId: number;
 
   constructor(options: SnapshotTableOptions) {
     this.#metadata = options.metadata;
+    this.#tables = snapshotTables(options.name);
     this.#now = options.now;
-    this.#lastId = Math.max(options.metadata.get(counters, "snapshot-id") ?? 0, options.idTaken);
+    this.#lastId = Math.max(options.metadata.get(counters, this.#tables.idCounter) ?? 0, options.idTaken);
   }
 
   find(name: string): SnapshotRow | undefined {
-    return this.#metadata.get(snapshotRows, name);
+    return this.#metadata.get(this.#tables.rows, name);
   }
 
   /** @throws NOT_FOUND */
@@ -95,17 +100,13 @@ export class SnapshotTable {
 
   /** All rows in name order. */
   rows(): SnapshotRow[] {
-    return this.#metadata.values(snapshotRows);
+    return this.#metadata.values(this.#tables.rows);
   }
 
-  /** The ancestors of a row, nearest first. */
-  ancestors(row: SnapshotRow): SnapshotRow[] {
+  /** A parent and its ancestors, nearest first; none for "". @throws NOT_FOUND */
+  ancestors(parent: string): SnapshotRow[] {
     const chain: SnapshotRow[] = [];
-    for (let { parent } = row; parent !== ""; ) {
-      const next = this.get(parent);
-      chain.push(next);
-      parent = next.parent;
-    }
+    for (let name = parent; name !== ""; name = chain.at(-1)!.parent) chain.push(this.get(name));
     return chain;
   }
 
@@ -116,19 +117,18 @@ export class SnapshotTable {
   }
 
   /** Checks what `create` will check, before work is spent on it. @throws as `create` */
-  async checkNew(key: string, parent: string): Promise<void> {
-    await this.#metadata.write((transaction) => {
-      requireFree(transaction, key);
-      requireParent(transaction, parent);
-    });
+  checkNew(key: string, parent: string): void {
+    const view = { transaction: this.#metadata, tables: this.#tables };
+    requireFree(view, key);
+    requireParent(view, parent);
   }
 
   /** @throws ALREADY_EXISTS, NOT_FOUND, INVALID_ARGUMENT */
   async create(snapshot: NewSnapshot): Promise<SnapshotRow> {
-    return await this.#metadata.write((transaction) => {
-      requireFree(transaction, snapshot.name);
-      const parent = requireParent(transaction, snapshot.parent);
-      return this.#insert(transaction, { ...snapshot, layerDigest: undefined, target: "" }, parent);
+    return await this.#write((change) => {
+      requireFree(change, snapshot.name);
+      const parent = requireParent(change, snapshot.parent);
+      return this.#insert(change, { ...snapshot, layerDigest: undefined, target: "" }, parent);
     });
   }
 
@@ -136,7 +136,7 @@ export class SnapshotTable {
   findRemote(target: string, parent: string): SnapshotRow | undefined {
     const parentId = parent === "" ? 0 : this.find(parent)?.id;
     if (parentId === undefined) return undefined;
-    const name = this.#metadata.get(remoteTargets, [parentId, target]);
+    const name = this.#metadata.get(this.#tables.targets, [parentId, target]);
     const row = name === undefined ? undefined : this.find(name);
     return row?.labels[TARGET_LABEL] === target ? row : undefined;
   }
@@ -148,21 +148,21 @@ export class SnapshotTable {
    */
   async createLazy(snapshot: NewLazySnapshot): Promise<SnapshotRow> {
     const { key, target, layerDigest } = snapshot;
-    return await this.#metadata.write((transaction) => {
-      requireFree(transaction, key);
-      const parent = requireParent(transaction, snapshot.parent);
+    return await this.#write((change) => {
+      requireFree(change, key);
+      const parent = requireParent(change, snapshot.parent);
       const place: [number, string] = [parent?.id ?? 0, target];
-      const known = transaction.get(remoteTargets, place);
-      const present = known === undefined ? undefined : transaction.get(snapshotRows, known);
+      const known = change.transaction.get(change.tables.targets, place);
+      const present = known === undefined ? undefined : change.transaction.get(change.tables.rows, known);
       if (present?.labels[TARGET_LABEL] === target) {
         if (present.layerDigest === layerDigest) return present;
         throw targetTaken(target);
       }
       const id = this.allocateId();
-      const isFree = transaction.get(snapshotRows, target) === undefined;
+      const isFree = change.transaction.get(change.tables.rows, target) === undefined;
       const name = isFree ? target : `${target} ${id}`;
-      requireFree(transaction, name);
-      transaction.put(remoteTargets, place, name);
+      requireFree(change, name);
+      change.transaction.put(change.tables.targets, place, name);
       const { parent: parentName, labels, origin } = snapshot;
       const facts = {
         id,
@@ -174,28 +174,22 @@ export class SnapshotTable {
         target,
         fallback: undefined,
       };
-      return this.#insert(transaction, { ...facts, kind: "committed" }, parent);
+      return this.#insert(change, { ...facts, kind: "committed" }, parent);
     });
+  }
+
+  /** Checks what `commit` will check, before work is spent on it. @throws as `commit` */
+  checkCommit(names: Pick<CommittedSnapshot, "key" | "name" | "parent">): void {
+    requireCommittable({ transaction: this.#metadata, tables: this.#tables }, names);
   }
 
   /** @throws NOT_FOUND, ALREADY_EXISTS, FAILED_PRECONDITION, INVALID_ARGUMENT */
   async commit(snapshot: CommittedSnapshot): Promise<SnapshotRow> {
-    const { key, name } = snapshot;
-    return await this.#metadata.write((transaction) => {
-      const active = transaction.get(snapshotRows, key);
-      if (active === undefined) {
-        throw notFound(`failed to get active snapshot ${JSON.stringify(key)}`, {
-          subject: key,
-          reason: "snapshot-missing",
-        });
-      }
-      if (transaction.get(snapshotRows, name) !== undefined) {
-        throw alreadyExists(`committed snapshot ${name}`, { subject: name, reason: "snapshot-exists" });
-      }
-      requireActive(active);
-      const parent = rebasedParent(transaction, active, snapshot.parent);
-      deleteRow(transaction, active);
-      requireFree(transaction, name);
+    const { name } = snapshot;
+    return await this.#write((change) => {
+      const { active, parent } = requireCommittable(change, snapshot);
+      deleteRow(change, active);
+      requireFree(change, name);
       const now = this.#now();
       const row: SnapshotRow = {
         ...active,
@@ -208,7 +202,7 @@ export class SnapshotTable {
         usage: snapshot.usage,
       };
       // Read again: deleting the key has lowered its count.
-      insertRow(transaction, row, parent === undefined ? undefined : requireRow(transaction, parent.name));
+      insertRow(change, row, parent === undefined ? undefined : requireRow(change, parent.name));
       return row;
     });
   }
@@ -216,10 +210,10 @@ export class SnapshotTable {
   /** @throws NOT_FOUND; FAILED_PRECONDITION when it has children */
   async remove(name: string): Promise<SnapshotRow> {
     try {
-      return await this.#metadata.write(
-        (transaction) => {
-          const row = requireRow(transaction, name);
-          deleteRow(transaction, row);
+      return await this.#write(
+        (change) => {
+          const row = requireRow(change, name);
+          deleteRow(change, row);
           return row;
         },
         { isRemoval: true },
@@ -238,18 +232,28 @@ export class SnapshotTable {
   /** Replaces the labels by what the function makes of them. @throws NOT_FOUND, and what the function throws */
   async relabel(
     name: string,
-    change: (labels: Readonly<Record<string, string>>) => Readonly<Record<string, string>>,
+    relabelled: (labels: Readonly<Record<string, string>>) => Readonly<Record<string, string>>,
   ): Promise<SnapshotRow> {
-    return await this.#metadata.write((transaction) => {
-      const row = requireRow(transaction, name);
-      const changed = { ...row, labels: storedLabels(change(row.labels)), updatedAt: this.#now() };
-      transaction.put(snapshotRows, name, changed);
+    return await this.#write((change) => {
+      const row = requireRow(change, name);
+      const changed = { ...row, labels: storedLabels(relabelled(row.labels)), updatedAt: this.#now() };
+      change.transaction.put(change.tables.rows, name, changed);
       return changed;
     });
   }
 
+  async #write<Result>(
+    action: (change: SnapshotChange) => Result,
+    options: { readonly isRemoval?: boolean } = {},
+  ): Promise<Result> {
+    return await this.#metadata.write(
+      (transaction) => action({ transaction, tables: this.#tables }),
+      options,
+    );
+  }
+
   #insert(
-    transaction: Transaction,
+    change: SnapshotChange,
     facts: Omit<SnapshotRow, "createdAt" | "updatedAt" | "usage" | "childCount">,
     parent: SnapshotRow | undefined,
   ): SnapshotRow {
@@ -262,9 +266,10 @@ export class SnapshotTable {
       usage: noUsage,
       childCount: 0,
     };
-    const last = transaction.get(counters, "snapshot-id") ?? 0;
-    if (row.id > last) transaction.put(counters, "snapshot-id", row.id);
-    insertRow(transaction, row, parent);
+    const { transaction, tables } = change;
+    const last = transaction.get(counters, tables.idCounter) ?? 0;
+    if (row.id > last) transaction.put(counters, tables.idCounter, row.id);
+    insertRow(change, row, parent);
     return row;
   }
 }
@@ -285,24 +290,38 @@ export function requireActive(row: SnapshotRow): void {
   });
 }
 
-function rebasedParent(
-  transaction: Transaction,
-  active: SnapshotRow,
-  wanted: string,
-): SnapshotRow | undefined {
-  if (wanted === "" || wanted === active.parent) return requireParent(transaction, active.parent);
+function requireCommittable(
+  view: SnapshotView,
+  { key, name, parent }: Pick<CommittedSnapshot, "key" | "name" | "parent">,
+): { readonly active: SnapshotRow; readonly parent: SnapshotRow | undefined } {
+  const active = view.transaction.get(view.tables.rows, key);
+  if (active === undefined) {
+    throw notFound(`failed to get active snapshot ${JSON.stringify(key)}`, {
+      subject: key,
+      reason: "snapshot-missing",
+    });
+  }
+  if (view.transaction.get(view.tables.rows, name) !== undefined) {
+    throw alreadyExists(`committed snapshot ${name}`, { subject: name, reason: "snapshot-exists" });
+  }
+  requireActive(active);
+  return { active, parent: rebasedParent(view, active, parent) };
+}
+
+function rebasedParent(view: SnapshotView, active: SnapshotRow, wanted: string): SnapshotRow | undefined {
+  if (wanted === "" || wanted === active.parent) return requireParent(view, active.parent);
   if (active.parent !== "") {
     throw invalidArgument(
       `cannot commit ${JSON.stringify(active.name)} onto ${JSON.stringify(wanted)}: it has the parent ${JSON.stringify(active.parent)}`,
       { subject: active.name, reason: "parent-differs" },
     );
   }
-  const row = transaction.get(snapshotRows, wanted);
+  const row = view.transaction.get(view.tables.rows, wanted);
   if (row !== undefined && row.kind !== "committed") {
     throw failedPrecondition(`parent ${JSON.stringify(wanted)} is not committed snapshot`, {
       subject: wanted,
       reason: "parent-not-committed",
     });
   }
-  return requireParent(transaction, wanted);
+  return requireParent(view, wanted);
 }

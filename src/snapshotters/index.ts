@@ -20,4 +20,12 @@ export {
 } from "./namespaced-snapshotter.js";
 export type { SnapshotSweep } from "./namespaced-sweep.js";
 export { detectOverlay, type OverlayOptions } from "./overlay.js";
+export { createOverlayfsSnapshotter, type OverlayfsSnapshotterOptions } from "./overlayfs-snapshotter.js";
 export * from "./resolver.js";
+export * from "./storage.js";
+export {
+  createStoredSnapshotter,
+  type SnapshotFacts,
+  type StoredSnapshotter,
+  type StoredSnapshotterOptions,
+} from "./stored-snapshotter.js";

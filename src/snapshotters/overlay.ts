@@ -1,5 +1,4 @@
 import { access, readFile } from "node:fs/promises";
-import type { SnapshotRow } from "../metadata/index.js";
 import type { Mount } from "./contract.js";
 
 export interface OverlayOptions {
@@ -24,7 +23,8 @@ export async function detectOverlay(mountOptions: readonly string[] = []): Promi
 }
 
 export interface SnapshotLayers {
-  readonly row: SnapshotRow;
+  /** Else a view. */
+  readonly isActive: boolean;
   readonly upper: string;
   readonly work: string;
   /** Folders of the ancestors, nearest first. */
@@ -33,8 +33,7 @@ export interface SnapshotLayers {
 
 /** The mounts that containerd's overlayfs snapshotter gives for such a snapshot. */
 export function overlayMounts(layers: SnapshotLayers, options: OverlayOptions): readonly Mount[] {
-  const { row, upper, work, lowers } = layers;
-  const isActive = row.kind === "active";
+  const { isActive, upper, work, lowers } = layers;
   if (lowers.length === 0) return [bind(upper, isActive ? "rw" : "ro")];
   if (!isActive && lowers.length === 1) return [bind(lowers[0]!, "ro")];
   return [

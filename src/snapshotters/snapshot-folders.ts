@@ -1,17 +1,14 @@
-import { chmod, lchown, lstat, mkdir, open, readdir, rename, rm } from "node:fs/promises";
+import { chmod, lchown, lstat, mkdir, open, readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { invalidArgument, LazuliError } from "../errors/index.js";
 import type { LayerOwner } from "../layer/index.js";
 import { log } from "../observe/index.js";
-
-const NEW_PREFIX = "new-";
 
 /**
  * The folders of ordinary snapshots:
  *
  *     <root>/snapshots/<id>/fs     0755  the upper layer
  *     <root>/snapshots/<id>/work   0711  overlayfs's own, of active snapshots only
- *     <root>/snapshots/new-<id>          one being made
  */
 export class SnapshotFolders {
   readonly #folder: string;
@@ -43,10 +40,10 @@ export class SnapshotFolders {
     return join(this.#folder, String(id), "work");
   }
 
-  /** The largest id that a folder has, finished or not. */
+  /** The largest id that a folder has. */
   async idTaken(): Promise<number> {
     const names = await readdir(this.#folder);
-    const ids = names.map((name) => Number(name.replace(NEW_PREFIX, ""))).filter(Number.isSafeInteger);
+    const ids = names.map(Number).filter(Number.isSafeInteger);
     return ids.reduce((largest, id) => Math.max(largest, id), 0);
   }
 
@@ -58,23 +55,23 @@ export class SnapshotFolders {
   }): Promise<Disposable> {
     const { id, hasWork, owner } = options;
     const name = String(id);
-    const temporary = `${NEW_PREFIX}${id}`;
-    this.#pending.add(name).add(temporary);
-    const release = {
-      [Symbol.dispose]: () => {
-        this.#pending.delete(name);
-        this.#pending.delete(temporary);
-      },
-    };
+    this.#pending.add(name);
+    const release = { [Symbol.dispose]: () => void this.#pending.delete(name) };
     try {
-      await this.#fill(join(this.#folder, temporary), { hasWork, owner });
-      await rename(join(this.#folder, temporary), join(this.#folder, name));
-      await syncFolder(this.#folder);
+      const folder = join(this.#folder, name);
+      await fill(folder, { hasWork, owner });
+      // Side by side, so that the disk can join them.
+      await Promise.all([syncFolder(folder), syncFolder(this.#folder)]);
       return release;
     } catch (thrown) {
       release[Symbol.dispose]();
       throw thrown;
     }
+  }
+
+  /** Deletes a snapshot's folder, if it is there. */
+  async remove(name: string): Promise<void> {
+    await rm(join(this.#folder, name), { recursive: true, force: true });
   }
 
   /** Owner of an upper layer, which the layer above it inherits. */
@@ -91,7 +88,7 @@ export class SnapshotFolders {
     const unknown = names.filter((name) => !inUse.has(name) && !this.#pending.has(name));
     for (const name of unknown) {
       try {
-        await rm(join(this.#folder, name), { recursive: true, force: true });
+        await this.remove(name);
       } catch (thrown) {
         log.warn("Cannot delete the folder of a removed snapshot", {
           folder: join(this.#folder, name),
@@ -100,20 +97,21 @@ export class SnapshotFolders {
       }
     }
   }
+}
 
-  async #fill(folder: string, options: { hasWork: boolean; owner: LayerOwner | undefined }): Promise<void> {
-    const upper = join(folder, "fs");
-    await mkdir(folder, { mode: 0o700 });
-    await mkdir(upper);
-    // The mode of mkdir passes through the umask.
-    await chmod(upper, 0o755);
-    if (options.owner !== undefined) await lchown(upper, options.owner.uid, options.owner.gid);
-    if (options.hasWork) {
-      await mkdir(join(folder, "work"));
-      await chmod(join(folder, "work"), 0o711);
-    }
-    await syncFolder(folder);
-  }
+async function fill(
+  folder: string,
+  options: { hasWork: boolean; owner: LayerOwner | undefined },
+): Promise<void> {
+  const upper = join(folder, "fs");
+  await mkdir(folder, { mode: 0o700 });
+  await mkdir(upper);
+  // The mode of mkdir passes through the umask.
+  await chmod(upper, 0o755);
+  if (options.owner !== undefined) await lchown(upper, options.owner.uid, options.owner.gid);
+  if (!options.hasWork) return;
+  await mkdir(join(folder, "work"));
+  await chmod(join(folder, "work"), 0o711);
 }
 
 async function syncFolder(path: string): Promise<void> {

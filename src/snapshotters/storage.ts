@@ -1,9 +1,12 @@
+import type { Digest } from "../bytes/index.js";
 import type { Mount, SnapshotKind, SnapshotUsage } from "./contract.js";
 
 /** A committed snapshot that another one stands on. */
 export interface StoredParent {
   readonly id: number;
   readonly labels: Readonly<Record<string, string>>;
+  /** Digest of the engine's layer that it is; undefined: a tree of the storage. */
+  readonly layer?: Digest | undefined;
 }
 
 /** A snapshot as its storage sees it: by number. Names, kinds and rules are the snapshotter's. */
@@ -42,8 +45,11 @@ export interface SnapshotStorage {
    * same id: after a crash, or when the row could not be written.
    */
   commit(snapshot: StoredSnapshot, options?: StorageOptions): Promise<SnapshotUsage>;
-  /** Deletes what `removeUnknown` would delete of this id now. It may fail: `removeUnknown` comes again. */
-  remove(id: number): Promise<void>;
+  /**
+   * Deletes what there is of an id beyond its row's kind; all, when the row is gone. It may fail: `removeUnknown` comes
+   * again.
+   */
+  remove(id: number, kindInUse: SnapshotKind | undefined): Promise<void>;
   /** Deletes all that has no row, or belongs to another kind than its row's. A failure is told and passed over. */
   removeUnknown(kindsInUse: () => ReadonlyMap<number, SnapshotKind>): Promise<void>;
   close(): Promise<void>;

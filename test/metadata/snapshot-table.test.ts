@@ -15,7 +15,8 @@ async function tableFor(t: { teardown: (run: () => Promise<void>) => void }) {
     await rm(directory, { recursive: true });
   });
   let time = 0n;
-  const open = () => new SnapshotTable({ metadata, now: () => (time += 1_000_000_001n), idTaken: 0 });
+  const open = () =>
+    new SnapshotTable({ metadata, name: "", now: () => (time += 1_000_000_001n), idTaken: 0 });
   return {
     table: open(),
     reopen: async () => {
