@@ -10,6 +10,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { Cleanup } from "../../testing/rig/cleanup.js";
+import { unmountBelow } from "../../testing/rig/containerd.js";
 import { machineFacts, type Spread, spreadOf } from "../machine.js";
 import { type Peer, peakMiB, peers, resetPeak } from "./peer.js";
 import { blobs, collect, createImages, dropLease, ingest, listAll, takeLease } from "./work.js";
@@ -50,6 +51,7 @@ async function measure(name: string, rounds: number, objects: number): Promise<F
   await using cleanup = new Cleanup();
   const folder = await mkdtemp(join(tmpdir(), "lazuli-bench-store-"));
   cleanup.add(() => rm(folder, { recursive: true, force: true }));
+  cleanup.add(() => unmountBelow(folder));
   const peer = await peers[name]!(folder);
   cleanup.add(async () => await peer[Symbol.asyncDispose]());
   const figures: Figures = new Map();
