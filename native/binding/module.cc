@@ -1,13 +1,19 @@
 #include <napi.h>
 
+#include "btrfs_binding.h"
 #include "plane_binding.h"
 #include "syscalls_binding.h"
+#include "tree_binding.h"
+#include "zstd_binding.h"
 
 namespace {
 
 Napi::Object initModule(Napi::Env env, Napi::Object exports) {
   lazuli::PlaneBinding::define(env, exports);
-  return initSyscalls(env, exports);
+  initBtrfs(env, exports);
+  initTrees(env, exports);
+  initSyscalls(env, exports);
+  return initZstd(env, exports);
 }
 
 }  // namespace

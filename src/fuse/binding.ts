@@ -124,7 +124,49 @@ export interface NativePlane {
   close(): void;
 }
 
+/** Bytes on disk and inodes. */
+export interface NativeUsage {
+  readonly size: number;
+  readonly inodes: number;
+}
+
+/** A call that looks whether it was cancelled between two files: then `done` fails with ECANCELED. */
+export interface CancellableCall<Result> {
+  readonly done: Promise<Result>;
+  cancel(): void;
+}
+
+/** Work on whole trees of files, off the JS thread. Names are bytes; no link is followed and no mount entered (EXDEV). */
+export interface NativeTrees {
+  /** What a tree holds, as du counts: each inode once, the root too. */
+  usage(root: string): CancellableCall<NativeUsage>;
+  /** What `upper` holds that `lower` does not have, or has otherwise, as containerd counts a difference. */
+  difference(lower: string, upper: string): CancellableCall<NativeUsage>;
+  /** Copies a tree to a new folder with all that it has; shares extents where the file system can. Not synced. */
+  copy(source: string, target: string): CancellableCall<void>;
+  /** Deletes a folder and all below it; nothing there is fine. */
+  remove(root: string): Promise<void>;
+}
+
+/** Subvolumes of btrfs by their paths, off the JS thread; needs Linux 5.7 and CAP_SYS_ADMIN. EINVAL for what is none. */
+export interface NativeBtrfs {
+  /** What `mount -o subvolid=` takes. */
+  subvolumeId(path: string): Promise<number>;
+  /** An empty one, mode 0755. */
+  createSubvolume(path: string): Promise<void>;
+  snapshotSubvolume(source: string, target: string, isReadOnly: boolean): Promise<void>;
+  setSubvolumeReadOnly(path: string, isReadOnly: boolean): Promise<void>;
+  /** With all that were made inside it; ENOENT for nothing. */
+  deleteSubvolume(path: string): Promise<void>;
+  /** Makes durable what was done to subvolumes and folders, not what was written to files. */
+  commitTransaction(path: string): Promise<void>;
+  /** What a subvolume holds that no other one does, by the quota groups; undefined where they are off or don't hold. */
+  accountedUsage(path: string): Promise<NativeUsage | undefined>;
+}
+
 export interface NativeBinding {
+  readonly btrfs: NativeBtrfs;
+  readonly trees: NativeTrees;
   Plane: new (options: PlaneOptions) => NativePlane;
   /** mount(2); flags are the MS_* numbers. Runs off the JS thread. */
   mount(source: string, target: string, type: string, flags: number, data: string): Promise<void>;
@@ -152,4 +194,15 @@ export interface NativeBinding {
   realtimeNanoseconds(): bigint;
   /** A connected pair of Unix stream sockets, for tests and for the holder of descriptors. */
   socketPair(): [number, number];
+  /**
+   * Decodes bytes that are exactly one zstd frame, on a thread of libuv's pool. The bytes must not change meanwhile.
+   * Rejects with `code` ERR_ZSTD_TOO_LARGE when more than `maxSize` (at most 256 MiB) come out, ERR_ZSTD_TRUNCATED,
+   * ERR_ZSTD_CORRUPT.
+   */
+  decompressFrame(bytes: Uint8Array, maxSize: number): Promise<Buffer>;
+  /**
+   * Makes one zstd frame of at most 256 MiB, with content size and checksum, on a thread of libuv's pool. Level 1 to 19.
+   * The bytes must not change meanwhile; the same bytes and level make the same frame.
+   */
+  compressFrame(bytes: Uint8Array, level: number): Promise<Buffer>;
 }
