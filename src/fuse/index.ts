@@ -24,11 +24,15 @@
  *    owner: detach the mount before.
  */
 export {
+  type CancellableCall,
   type IngestOptions,
   type Miss,
   type NativeBinding,
+  type NativeBtrfs,
   type NativeLayerOptions,
   type NativePlane,
+  type NativeTrees,
+  type NativeUsage,
   type PlaneOptions,
   type PlaneStats,
   type Refusal,
