@@ -3,4 +3,5 @@
  *
  *     const image = writeErofs({ root, blockSize: 4096, dataSize });
  */
+export type { BlockSize } from "./layout.js";
 export { type WriteErofsOptions, writeErofs } from "./write-erofs.js";

@@ -3,7 +3,7 @@ import pLimit from "p-limit";
 import { deferred, withSignal } from "../async/index.js";
 import { dataLoss, LazuliError, resourceExhausted } from "../errors/index.js";
 import { UnitTable } from "../units/index.js";
-import type { CompileReply, CompileRequest } from "./compile-worker.js";
+import type { CompileInput, CompileReply } from "./compile-worker.js";
 import type { LayerOwner } from "./contract.js";
 import type { PrefetchHint } from "./layer-record.js";
 import { COMPILE_HEAP_MIB, COMPILE_TIMEOUT_MS, COMPILER_IDLE_MS, COMPILES_MAX } from "./limits.js";
@@ -16,16 +16,14 @@ export interface CompiledLayer {
 }
 
 export interface CompileOptions {
-  readonly toc: Buffer;
-  readonly blobSize: number;
-  readonly payloadEnd: number;
+  readonly input: CompileInput;
   /** The layer, for errors. */
   readonly subject: string;
   readonly signal?: AbortSignal | undefined;
 }
 
 /**
- * Turns TOCs into meta images and unit tables, on threads of their own: a stranger's TOC can neither hold up the
+ * Turns indexes into meta images and unit tables, on threads of their own: a stranger's index can neither hold up the
  * process nor use up its memory. One thread always stands ready, since a new one costs 80 ms.
  */
 export class Compilers {
@@ -110,9 +108,7 @@ function startWorker(onExit: (worker: Worker) => void): Worker {
 }
 
 async function replyOf(worker: Worker, options: CompileOptions): Promise<CompileReply> {
-  const { subject, signal } = options;
-  const toc = new Uint8Array(options.toc);
-  const request: CompileRequest = { toc, blobSize: options.blobSize, payloadEnd: options.payloadEnd };
+  const { input, subject, signal } = options;
   const answer = deferred<CompileReply>();
   const tooMuch = (what: string): void =>
     answer.reject(
@@ -135,7 +131,7 @@ async function replyOf(worker: Worker, options: CompileOptions): Promise<Compile
   worker.on("error", onError);
   worker.on("exit", onExit);
   try {
-    worker.postMessage(request, [toc.buffer]);
+    worker.postMessage(input);
     return await withSignal(answer.promise, signal);
   } finally {
     clearTimeout(timer);

@@ -1,13 +1,17 @@
 import { parentPort } from "node:worker_threads";
-import { writeErofs } from "../erofs/index.js";
+import { type BlockSize, writeErofs } from "../erofs/index.js";
 import { type ErrorCode, LazuliError } from "../errors/index.js";
 import { compileToc } from "../estargz/index.js";
-import { encodeUnitTable } from "../units/index.js";
+import type { DirectoryNode } from "../tree/index.js";
+import { encodeUnitTable, type UnitTable } from "../units/index.js";
 import type { LayerOwner } from "./contract.js";
 import type { PrefetchHint } from "./layer-record.js";
 
 /** What the worker is given. */
-export interface CompileRequest {
+export type CompileInput = EstargzInput;
+
+export interface EstargzInput {
+  readonly format: "estargz";
   readonly toc: Uint8Array;
   readonly blobSize: number;
   readonly payloadEnd: number;
@@ -30,30 +34,26 @@ export type CompileReply =
       readonly hint: string | undefined;
     };
 
-/** Blocks of the meta image and of the data file, in bytes. */
+/** Blocks of the meta image and of the data file, in bytes, where the data file is made of files. */
 const BLOCK_SIZE = 4096;
 
-function compile(request: CompileRequest): CompileReply {
+interface Compiled {
+  readonly root: DirectoryNode;
+  readonly units: UnitTable;
+  readonly blockSize: BlockSize;
+  readonly prefetch: PrefetchHint;
+}
+
+function compile(input: CompileInput): CompileReply {
   try {
-    const compiled = compileToc({
-      toc: Buffer.from(request.toc.buffer, request.toc.byteOffset, request.toc.byteLength),
-      blobSize: request.blobSize,
-      payloadEnd: request.payloadEnd,
-      blockSize: BLOCK_SIZE,
-    });
-    const { dataSize } = compiled;
-    const units = encodeUnitTable(compiled.units, {
-      dataSize,
-      blobSize: request.blobSize,
-      blockSize: BLOCK_SIZE,
-    });
-    const meta = writeErofs({ root: compiled.root, blockSize: BLOCK_SIZE, dataSize });
+    const { root, units, blockSize, prefetch } = compiledOf(input);
+    const { dataSize } = units;
     return {
       ok: true,
       units: units.buffer,
-      meta,
-      prefetch: compiled.prefetch,
-      rootOwner: { uid: compiled.root.uid, gid: compiled.root.gid },
+      meta: writeErofs({ root, blockSize, dataSize }),
+      prefetch,
+      rootOwner: { uid: root.uid, gid: root.gid },
     };
   } catch (thrown) {
     const error = LazuliError.from(thrown);
@@ -61,4 +61,30 @@ function compile(request: CompileRequest): CompileReply {
   }
 }
 
-parentPort?.on("message", (request: CompileRequest) => parentPort?.postMessage(compile(request)));
+function compiledOf(input: CompileInput): Compiled {
+  switch (input.format) {
+    case "estargz":
+      return estargz(input);
+  }
+}
+
+function estargz({ toc, blobSize, payloadEnd }: EstargzInput): Compiled {
+  const { root, units, dataSize, prefetch } = compileToc({
+    toc: bufferOf(toc),
+    blobSize,
+    payloadEnd,
+    blockSize: BLOCK_SIZE,
+  });
+  return {
+    root,
+    blockSize: BLOCK_SIZE,
+    prefetch,
+    units: encodeUnitTable(units, { dataSize, blobSize, blockSize: BLOCK_SIZE }),
+  };
+}
+
+function bufferOf(bytes: Uint8Array): Buffer {
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+}
+
+parentPort?.on("message", (input: CompileInput) => parentPort?.postMessage(compile(input)));

@@ -1,23 +1,39 @@
 import type { Digest } from "../bytes/index.js";
 import type { BlobSource } from "../registry/index.js";
 
+/** How the engine finds its way in a blob. All that comes from callbacks is checked against a digest that stands here. */
+export type LayerIndexSource = EstargzIndex;
+
+export interface EstargzIndex {
+  readonly kind: "estargz";
+  /** Digest that the TOC must have (annotation `containerd.io/snapshot/stargz/toc.digest`). */
+  readonly tocDigest: Digest;
+  /**
+   * Brings gzip(tar(TOC)) for a blob that keeps its TOC in another image; called only when the footer says so. What it
+   * brings is bounded by the loader and checked against `tocDigest`. Absent: such layers are not lazy.
+   */
+  readonly loadExternalToc?: ((options: LoadOptions) => Promise<Buffer>) | undefined;
+}
+
+export interface LoadOptions {
+  readonly signal?: AbortSignal | undefined;
+}
+
 /** What is asked of the engine for one layer of an image. */
 export interface LayerRequest {
   /** Digest of the compressed blob: the layer's name in the engine. */
   readonly digest: Digest;
   readonly mediaType: string;
-  /** Digest that the TOC must have (annotation `containerd.io/snapshot/stargz/toc.digest`); undefined: not lazy. */
-  readonly tocDigest: Digest | undefined;
+  /** undefined: nobody knows a way in; such a layer is refused. */
+  readonly index: LayerIndexSource | undefined;
   /** Opens the blob at its registry; called only when bytes are really needed. */
-  readonly openSource: (options: { signal?: AbortSignal | undefined }) => Promise<BlobSource>;
-  /**
-   * Brings gzip(tar(TOC)) for a blob that keeps its TOC in another image; called only when the footer says so. What it
-   * brings is bounded by the loader and checked against `tocDigest` here. Absent: such layers are not lazy.
-   */
-  readonly loadExternalToc?: ((options: { signal?: AbortSignal | undefined }) => Promise<Buffer>) | undefined;
+  readonly openSource: (options: LoadOptions) => Promise<BlobSource>;
   /** What it takes to open the source again after a restart. */
   readonly origin: LayerOrigin;
 }
+
+/** What a layer's index was made from. */
+export type LayerFormat = "estargz";
 
 /** Where a layer came from, kept on disk. Never a secret: credentials are found at use. */
 export interface LayerOrigin {
@@ -30,7 +46,7 @@ export interface LayerOrigin {
 export interface LayerStatus {
   readonly digest: Digest;
   readonly number: number;
-  readonly format: "estargz";
+  readonly format: LayerFormat;
   readonly reference: string;
   /** Compressed bytes of the blob. */
   readonly blobBytes: number;

@@ -6,12 +6,16 @@
  *     const folder = await engine.mountPoint(request.digest);
  */
 export type {
+  EstargzIndex,
   LayerEngine,
+  LayerFormat,
+  LayerIndexSource,
   LayerOrigin,
   LayerOwner,
   LayerRequest,
   LayerStatus,
   LayerUsage,
+  LoadOptions,
 } from "./contract.js";
 export {
   completeChannel,

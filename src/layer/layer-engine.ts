@@ -1,7 +1,7 @@
 import { mkdir, realpath } from "node:fs/promises";
 import pLimit from "p-limit";
 import { linkSignals, SingleFlight } from "../async/index.js";
-import { type Digest, sha256 } from "../bytes/index.js";
+import type { Digest } from "../bytes/index.js";
 import { failedPrecondition, notFound, unavailable } from "../errors/index.js";
 import type { NativeBinding, NativePlane } from "../fuse/index.js";
 import { log } from "../observe/index.js";
@@ -19,21 +19,14 @@ import type {
 import { ensuredChannel } from "./events.js";
 import { KeyedQueue } from "./keyed-queue.js";
 import { Layer } from "./layer.js";
-import {
-  createLayerFolder,
-  deleteLayerFolder,
-  type LayerFiles,
-  listLayerFolders,
-  openLayerFolder,
-} from "./layer-folder.js";
+import { deleteLayerFolder, type LayerFiles, listLayerFolders, openLayerFolder } from "./layer-folder.js";
 import { addToPlane, LayerMounts } from "./layer-mounts.js";
-import type { LayerRecord } from "./layer-record.js";
 import { LazySource, type OpenSource } from "./lazy-source.js";
 import { ADOPT_CONCURRENCY, FLUSH_CLOSE_MS, WAITING_READS_MAX } from "./limits.js";
 import { LinkEstimate } from "./link-estimate.js";
+import { makeLayer } from "./make-layer.js";
 import { probeLadder, type Rung } from "./mount-ladder.js";
 import { layerPaths, statePaths } from "./paths.js";
-import { readIndex } from "./read-index.js";
 import { Scheduler, type SchedulerFigures } from "./scheduler.js";
 import { clearStaleMounts } from "./stale-mounts.js";
 
@@ -252,39 +245,23 @@ class Engine implements OpenLayerEngine {
     const { signal } = linked;
     const { root } = this.#parts;
     const startedAt = performance.now();
-    const tocDigest = tocDigestOf(request);
     const open = this.#measured(request.openSource);
     const source = await open({ signal });
-    const { loadExternalToc } = request;
-    const index = await readIndex({ source, tocDigest, loadExternalToc, signal });
-    const compiled = await this.#compilers.compile({
-      toc: index.toc,
-      payloadEnd: index.payloadEnd,
-      blobSize: source.size,
-      subject: request.digest,
+    const indexBytes = await makeLayer({
+      root,
+      request,
+      source,
+      compilers: this.#compilers,
+      takeNumber: () => this.#takeNumber(),
       signal,
     });
-    signal.throwIfAborted();
-    const record: LayerRecord = {
-      number: this.#takeNumber(),
-      digest: request.digest,
-      format: "estargz",
-      mediaType: request.mediaType,
-      tocDigest,
-      blobSize: source.size,
-      origin: request.origin,
-      prefetch: compiled.prefetch,
-      rootOwner: compiled.rootOwner,
-      metaSha256: sha256(compiled.meta),
-    };
-    await createLayerFolder({ root, record, units: compiled.units, meta: compiled.meta });
     const files = await openLayerFolder(layerPaths(root, request.digest).folder);
     const layer = await this.#register({
       files,
       hasLocalMount: false,
       open,
       opened: source,
-      indexBytes: index.fetchedBytes,
+      indexBytes,
     });
     ensuredChannel.publish({
       digest: request.digest,
@@ -367,13 +344,4 @@ class Engine implements OpenLayerEngine {
       throw unavailable("Cannot use the layer engine: it is closed", { reason: "engine-closed" });
     }
   }
-}
-
-function tocDigestOf(request: LayerRequest): Digest {
-  if (request.tocDigest !== undefined) return request.tocDigest;
-  throw failedPrecondition(`Cannot mount layer ${request.digest} lazily: its manifest names no TOC`, {
-    subject: request.digest,
-    reason: "toc-digest-missing",
-    hint: "Convert the image to eStargz",
-  });
 }

@@ -30,40 +30,55 @@ export function tableSha256(units: UnitTable): Uint8Array {
   return units.buffer.subarray(units.buffer.length - 32);
 }
 
-/** Makes a layer's folder, whole and durable when it returns. A damaged one of the same name makes room first. */
-export async function createLayerFolder(options: {
-  readonly root: string;
+/** What stands in a layer's files when it is made. */
+export interface NewLayerFiles {
   readonly record: LayerRecord;
   readonly units: UnitTable;
   readonly meta: Uint8Array;
+  /** The data file is there and synced already, with all units. Else an empty one is made. */
+  readonly isComplete: boolean;
+}
+
+/**
+ * Makes a layer's folder, whole and durable when it returns. `make` is given the paths in a temporary one. A damaged one
+ * of the same name makes room first.
+ */
+export async function createLayerFolder(options: {
+  readonly root: string;
+  readonly digest: Digest;
+  readonly make: (paths: LayerPaths) => Promise<NewLayerFiles>;
 }): Promise<void> {
-  const { root, record, units, meta } = options;
+  const { root, digest, make } = options;
   const parent = layersFolder(root);
   const temporary = join(parent, `${NEW_PREFIX}${randomBytes(8).toString("hex")}`);
   await mkdir(temporary, { mode: 0o700 });
   try {
     const paths = pathsIn(temporary);
-    const bitmap = encodeBitmap(new BitSet(units.count).bytes, {
-      units: units.count,
-      tableSha256: tableSha256(units),
-    });
-    // Side by side, so that the disk can join the syncs.
-    const written = await Promise.allSettled([
-      writeSynced(paths.units, units.buffer),
-      writeSynced(paths.meta, meta),
-      writeSynced(paths.bitmap, bitmap),
-      makeDataFile(paths.data, units.dataSize),
-      writeSynced(paths.record, encodeRecord(record)),
-    ]);
-    for (const outcome of written) if (outcome.status === "rejected") throw outcome.reason;
+    await writeLayerFiles(paths, await make(paths));
     await syncFolder(temporary);
-    await deleteLayerFolder(root, record.digest);
-    await rename(temporary, layerPaths(root, record.digest).folder);
+    await deleteLayerFolder(root, digest);
+    await rename(temporary, layerPaths(root, digest).folder);
     await syncFolder(parent);
   } catch (thrown) {
     await rm(temporary, { recursive: true, force: true });
     throw thrown;
   }
+}
+
+async function writeLayerFiles(paths: LayerPaths, files: NewLayerFiles): Promise<void> {
+  const { record, units, meta, isComplete } = files;
+  const present = new BitSet(units.count);
+  if (isComplete) for (let unit = 0; unit < units.count; unit += 1) present.set(unit, true);
+  const bitmap = encodeBitmap(present.bytes, { units: units.count, tableSha256: tableSha256(units) });
+  // Side by side, so that the disk can join the syncs.
+  const written = await Promise.allSettled([
+    writeSynced(paths.units, units.buffer),
+    writeSynced(paths.meta, meta),
+    writeSynced(paths.bitmap, bitmap),
+    isComplete ? undefined : makeDataFile(paths.data, units.dataSize),
+    writeSynced(paths.record, encodeRecord(record)),
+  ]);
+  for (const outcome of written) if (outcome.status === "rejected") throw outcome.reason;
 }
 
 async function makeDataFile(path: string, sizeBytes: number): Promise<void> {

@@ -1,8 +1,8 @@
 import { type Digest, parseDigest } from "../bytes/index.js";
 import { dataLoss } from "../errors/index.js";
-import type { LayerOrigin, LayerOwner } from "./contract.js";
+import type { LayerFormat, LayerOrigin, LayerOwner } from "./contract.js";
 
-export const RECORD_VERSION = 1;
+export const RECORD_VERSION = 2;
 
 /** How much of the blob a start is expected to read: a range from its beginning, nothing, or nobody knows. */
 export type PrefetchHint =
@@ -14,9 +14,10 @@ export interface LayerRecord {
   /** Names the layer in the native plane and in mounts; never used twice on a node while it has layers. */
   readonly number: number;
   readonly digest: Digest;
-  readonly format: "estargz";
+  readonly format: LayerFormat;
   readonly mediaType: string;
-  readonly tocDigest: Digest;
+  /** Of what the index was made from. */
+  readonly indexDigest: Digest;
   readonly blobSize: number;
   readonly origin: LayerOrigin;
   readonly prefetch: PrefetchHint;
@@ -38,13 +39,12 @@ export function decodeRecord(bytes: Buffer): LayerRecord {
     const owner = object(value["rootOwner"], "rootOwner");
     const origin = object(value["origin"], "origin");
     const size = origin["size"];
-    if (value["format"] !== "estargz") throw damaged("the format is unknown");
     return {
       number: wholeNumber(value["number"], "number", 1, 2 ** 32 - 2),
       digest: parseDigest(value["digest"]),
-      format: "estargz",
+      format: formatOf(value["format"]),
       mediaType: text(value["mediaType"], "mediaType"),
-      tocDigest: parseDigest(value["tocDigest"]),
+      indexDigest: parseDigest(value["indexDigest"]),
       blobSize: wholeNumber(value["blobSize"], "blobSize", 1, Number.MAX_SAFE_INTEGER),
       origin: {
         reference: text(origin["reference"], "origin.reference"),
@@ -60,6 +60,14 @@ export function decodeRecord(bytes: Buffer): LayerRecord {
   } catch (thrown) {
     throw damaged(thrown instanceof Error ? thrown.message : String(thrown));
   }
+}
+
+const formats: readonly LayerFormat[] = ["estargz"];
+
+function formatOf(value: unknown): LayerFormat {
+  const format = formats.find((known) => known === value);
+  if (format === undefined) throw damaged("the format is unknown");
+  return format;
 }
 
 function prefetchOf(value: Record<string, unknown>): PrefetchHint {

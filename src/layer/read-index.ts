@@ -1,61 +1,85 @@
 import type { Digest } from "../bytes/index.js";
-import { LazuliError, unavailable } from "../errors/index.js";
+import { LazuliError } from "../errors/index.js";
 import { openToc } from "../estargz/index.js";
-import type { BlobSource, RangeRequest } from "../registry/index.js";
-import type { LayerRequest } from "./contract.js";
+import type { BlobSource } from "../registry/index.js";
+import type { CompileInput } from "./compile-worker.js";
+import type { EstargzIndex, LayerFormat, LayerIndexSource } from "./contract.js";
 import { fetchedChannel } from "./events.js";
+import { readBlobRange } from "./read-blob.js";
 
-export interface LayerIndex {
-  readonly toc: Buffer;
-  readonly payloadEnd: number;
+export interface ReadIndex {
+  readonly input: CompileInput;
+  readonly format: LayerFormat;
+  readonly indexDigest: Digest;
   /** Compressed bytes that were fetched for it. */
   readonly fetchedBytes: number;
 }
 
-/** Fetches a blob's TOC, from the blob or from where `loadExternalToc` finds it; wrong bytes are asked for once more, of another mirror where there is one. */
-export async function readIndex(options: {
+interface ReadIndexOptions {
   readonly source: BlobSource;
-  readonly tocDigest: Digest;
-  readonly loadExternalToc: LayerRequest["loadExternalToc"];
+  readonly index: LayerIndexSource;
   readonly signal: AbortSignal;
-}): Promise<LayerIndex> {
-  const { source, tocDigest, loadExternalToc, signal } = options;
-  let fetchedBytes = 0;
-  const count = (bytes: Buffer): Buffer => {
-    fetchedBytes += bytes.length;
-    fetchedChannel.publish({ digest: source.digest, priority: "index", bytes: bytes.length });
+}
+
+/** Counts the bytes that an index costs. */
+class IndexBytes {
+  readonly #digest: Digest;
+  fetched = 0;
+
+  constructor(digest: Digest) {
+    this.#digest = digest;
+  }
+
+  count(bytes: Buffer): Buffer {
+    this.fetched += bytes.length;
+    fetchedChannel.publish({ digest: this.#digest, priority: "index", bytes: bytes.length });
     return bytes;
-  };
-  const attempt = async () =>
-    await openToc({
-      blobSize: source.size,
-      read: async (request) => count(await readWhole(source, request)),
-      tocDigest,
-      signal,
-      loadExternalToc:
-        loadExternalToc === undefined ? undefined : async (load) => count(await loadExternalToc(load)),
-    });
-  const opened = await attempt().catch(async (thrown: unknown) => {
+  }
+}
+
+/**
+ * Fetches what says where a blob's files are, from the blob or from where its loader finds it. Wrong bytes are asked for
+ * once more, of another mirror where there is one. @throws as the formats, and as the source
+ */
+export async function readIndex(options: ReadIndexOptions): Promise<ReadIndex> {
+  const { source } = options;
+  const cost = new IndexBytes(source.digest);
+  const attempt = async (): Promise<Omit<ReadIndex, "fetchedBytes">> => await readOnce(options, cost);
+  const read = await attempt().catch(async (thrown: unknown) => {
     if (!(thrown instanceof LazuliError) || thrown.code !== "DATA_LOSS") throw thrown;
     source.distrust({ offset: 0, length: source.size });
     return await attempt();
   });
-  return { toc: opened.toc, payloadEnd: opened.payloadEnd, fetchedBytes };
+  return { ...read, fetchedBytes: cost.fetched };
 }
 
-async function readWhole(source: BlobSource, request: RangeRequest): Promise<Buffer> {
-  const pieces: Buffer[] = [];
-  let received = 0;
-  for await (const piece of source.readRange(request)) {
-    pieces.push(piece);
-    received += piece.length;
-    if (received > request.length) break;
+async function readOnce(
+  options: ReadIndexOptions,
+  cost: IndexBytes,
+): Promise<Omit<ReadIndex, "fetchedBytes">> {
+  const { index } = options;
+  switch (index.kind) {
+    case "estargz":
+      return await readEstargz({ ...options, index }, cost);
   }
-  if (received !== request.length) {
-    throw unavailable(`Cannot read ${source.description}: want ${request.length} bytes, got ${received}`, {
-      subject: source.digest,
-      reason: "source-length",
-    });
-  }
-  return Buffer.concat(pieces, received);
+}
+
+async function readEstargz(
+  { source, index, signal }: ReadIndexOptions & { readonly index: EstargzIndex },
+  cost: IndexBytes,
+): Promise<Omit<ReadIndex, "fetchedBytes">> {
+  const { tocDigest, loadExternalToc } = index;
+  const { toc, payloadEnd } = await openToc({
+    blobSize: source.size,
+    read: async (request) => cost.count(await readBlobRange(source, request)),
+    tocDigest,
+    signal,
+    loadExternalToc:
+      loadExternalToc === undefined ? undefined : async (load) => cost.count(await loadExternalToc(load)),
+  });
+  return {
+    input: { format: "estargz", toc, payloadEnd, blobSize: source.size },
+    format: "estargz",
+    indexDigest: tocDigest,
+  };
 }

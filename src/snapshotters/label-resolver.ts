@@ -17,7 +17,9 @@ const SIZE_LOOKUP_TIMEOUT_MS = 250;
 /** Other layers of an image that are looked at; further ones wait for their own Prepare. */
 const NEIGHBOURS_MAX = 256;
 
-type LayerFacts = Pick<LayerRequest, "digest" | "mediaType" | "tocDigest">;
+interface LayerFacts extends Pick<LayerRequest, "digest" | "mediaType"> {
+  readonly tocDigest: Digest | undefined;
+}
 
 interface Told {
   readonly reference: string | undefined;
@@ -103,17 +105,31 @@ function resolution(
   }
   const { registry } = options;
   const layer = (facts: LayerFacts, size: number | undefined): LayerRequest => ({
-    ...facts,
+    digest: facts.digest,
+    mediaType: facts.mediaType,
+    index: indexOf(registry, reference, facts),
     origin: { reference, size },
     openSource: async ({ signal }) =>
       await registry.openBlob({ reference, digest: facts.digest, size, signal }),
-    loadExternalToc: async ({ signal }) =>
-      await loadExternalToc({ registry, reference, layer: facts.digest, signal }),
   });
   return {
     kind: "layer",
     request: layer({ digest, tocDigest, mediaType: found?.layer.mediaType ?? "" }, found?.layer.size),
     neighbours: neighbourFacts(request.labels, digest, found).map(({ size, ...facts }) => layer(facts, size)),
+  };
+}
+
+function indexOf(
+  registry: LayerRegistry,
+  reference: string,
+  { digest, tocDigest }: LayerFacts,
+): LayerRequest["index"] {
+  if (tocDigest === undefined) return undefined;
+  return {
+    kind: "estargz",
+    tocDigest,
+    loadExternalToc: async ({ signal }) =>
+      await loadExternalToc({ registry, reference, layer: digest, signal }),
   };
 }
 

@@ -32,8 +32,8 @@ export class NeighbourLayers {
     for (const request of neighbours) {
       if (this.#ended.signal.aborted || this.#limit.pendingCount >= WAITING_MAX) return;
       if (this.#engine.has(request.digest)) continue;
-      // Without a TOC digest a layer can't be ensured yet; opening one blob of its image readies host and token.
-      const subject = request.tocDigest === undefined ? request.origin.reference : request.digest;
+      // Without an index a layer can't be ensured yet; opening one blob of its image readies host and token.
+      const subject = request.index === undefined ? request.origin.reference : request.digest;
       if (this.#tried.has(subject)) continue;
       this.#remember(subject);
       const work = this.#limit(() => this.#work(request)).finally(() => this.#running.delete(work));
@@ -50,7 +50,7 @@ export class NeighbourLayers {
     const { signal } = this.#ended;
     if (signal.aborted) return;
     try {
-      if (request.tocDigest === undefined) {
+      if (request.index === undefined) {
         await request.openSource({ signal });
         return;
       }

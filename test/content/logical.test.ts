@@ -50,7 +50,7 @@ await t.test("withLogicalBlobs() reads a lazily mounted layer as its whole blob"
     {
       digest,
       mediaType: "application/vnd.oci.image.layer.v1.tar+gzip",
-      tocDigest: layer.tocDigest,
+      index: { kind: "estargz", tocDigest: layer.tocDigest },
       openSource: async () => await registry.openBlob({ reference, digest, size: layer.blob.length }),
       origin: { reference, size: layer.blob.length },
     },

@@ -12,8 +12,13 @@ t.test("compile() gives a layer's files, and an error that concerns only one lay
     tocDigest: layer.tocDigest,
     read: async ({ offset, length }) => layer.blob.subarray(offset, offset + length),
   });
-  const facts = { blobSize: layer.blob.length, payloadEnd, subject: "layer" };
-  const compiled = await compilers.compile({ toc, ...facts });
+  const compile = async (bytes: Buffer, signal?: AbortSignal) =>
+    await compilers.compile({
+      input: { format: "estargz", toc: bytes, blobSize: layer.blob.length, payloadEnd },
+      subject: "layer",
+      signal,
+    });
+  const compiled = await compile(toc);
   t.equal(compiled.units.count, 3);
   t.equal(compiled.units.blobSize, layer.blob.length);
   t.same(compiled.prefetch, { kind: "range", end: layer.landmark });
@@ -21,14 +26,14 @@ t.test("compile() gives a layer's files, and an error that concerns only one lay
   t.ok(toc.length > 0, "the caller keeps its copy");
 
   const wrong = Buffer.from('{"version":1,"entries":[{"name":"a","type":"reg","size":"x"}]}');
-  await t.rejects(compilers.compile({ toc: wrong, ...facts }), {
+  await t.rejects(compile(wrong), {
     code: "INVALID_ARGUMENT",
     subject: "layer",
   });
   const left = new AbortController();
-  const leaving = compilers.compile({ toc, ...facts, signal: left.signal });
+  const leaving = compile(toc, left.signal);
   left.abort(new Error("left"));
   await t.rejects(leaving, /left/);
-  const again = await Promise.all([1, 2, 3].map(() => compilers.compile({ toc, ...facts })));
+  const again = await Promise.all([1, 2, 3].map(() => compile(toc)));
   for (const { meta } of again) t.same(meta, compiled.meta, "the same TOC gives the same bytes");
 });

@@ -119,10 +119,10 @@ t.test("a layer whose TOC lies in another image is lazy, also after a restart wi
   const layer = sampleLayer(sampleFiles("external", sizes), { hasExternalToc: true });
   const { request, source } = requestOf(layer);
   const first = await rig.open();
-  const { loadExternalToc: _absent, ...without } = request;
+  const without = { ...request, index: { ...request.index, loadExternalToc: undefined } };
   await t.rejects(first.ensure(without, {}), { code: "FAILED_PRECONDITION", reason: "toc-external" });
   const other = sampleLayer(sampleFiles("another", sizes), { hasExternalToc: true });
-  const foreign = { ...request, loadExternalToc: async () => other.tocBlob! };
+  const foreign = { ...request, index: { ...request.index, loadExternalToc: async () => other.tocBlob! } };
   await t.rejects(first.ensure(foreign, {}), { code: "DATA_LOSS", reason: "toc-digest-mismatch" });
   t.notOk(first.has(request.digest), "the TOC of another layer is not taken");
   await first.ensure(request, {});
@@ -252,12 +252,12 @@ t.test("ensure() makes a layer once, and refuses what can't be lazy", async (t) 
   const layer = sampleLayer(sampleFiles("once", sizes));
   const { request, source } = requestOf(layer);
   const engine = await rig.open();
-  await t.rejects(engine.ensure({ ...request, tocDigest: undefined }, {}), {
+  await t.rejects(engine.ensure({ ...request, index: undefined }, {}), {
     code: "FAILED_PRECONDITION",
-    reason: "toc-digest-missing",
+    reason: "no-index",
   });
   const wrongToc = parseDigest(`sha256:${"0".repeat(64)}`);
-  await t.rejects(engine.ensure({ ...request, tocDigest: wrongToc }, {}), {
+  await t.rejects(engine.ensure({ ...request, index: { ...request.index, tocDigest: wrongToc } }, {}), {
     code: "DATA_LOSS",
     reason: "toc-digest-mismatch",
   });

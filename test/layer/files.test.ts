@@ -27,7 +27,7 @@ const record: LayerRecord = {
   digest: sha256(blob),
   format: "estargz",
   mediaType: "application/vnd.oci.image.layer.v1.tar+gzip",
-  tocDigest: sha256(meta),
+  indexDigest: sha256(meta),
   blobSize: blob.length,
   origin: { reference: "registry.example/library/python:3.12", size: blob.length },
   prefetch: { kind: "range", end: 4096 },
@@ -67,7 +67,7 @@ t.test("decodeRecord() reads what encodeRecord() wrote and refuses anything else
     ["blobSize", "1"],
     ["origin", null],
     ["prefetch", { kind: "range", end: -1 }],
-    ["version", 2],
+    ["version", 1],
   ] as const) {
     const text = JSON.stringify({ ...JSON.parse(encodeRecord(record).toString()), [name]: value });
     t.throws(
@@ -83,7 +83,11 @@ t.test("a layer's folder is whole, found again, measured and deleted", async (t)
   const root = await mkdtemp(join(tmpdir(), "lazuli-folder-"));
   t.teardown(() => rm(root, { recursive: true, force: true }));
   t.same(await listLayerFolders(root), []);
-  await createLayerFolder({ root, record, units, meta });
+  await createLayerFolder({
+    root,
+    digest: record.digest,
+    make: async () => ({ record, units, meta, isComplete: false }),
+  });
   await writeFile(join(layersFolder(root), "new-half"), "");
   const { folder, bitmap, data } = layerPaths(root, record.digest);
   t.same(await listLayerFolders(root), [folder], "half made folders are deleted");

@@ -21,7 +21,7 @@ const anyLayer: LayerResolver = {
     request: {
       digest: sha256(Buffer.from(target)),
       mediaType: "",
-      tocDigest: sha256(Buffer.from("toc")),
+      index: { kind: "estargz", tocDigest: sha256(Buffer.from("toc")) },
       origin: { reference: "registry.example/app", size: undefined },
       openSource: async () => await Promise.reject(new Error("this test opens no blob")),
     },

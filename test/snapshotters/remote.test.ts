@@ -210,13 +210,17 @@ t.test("labelResolver() asks the host's content store for what labels leave out"
   const other = { key: "k", target: "U", signal };
   t.match(await resolver.resolve({ ...other, labels: labelsFor("a", "U") }), {
     kind: "layer",
-    request: { digest: digestOf("a"), tocDigest, origin: { reference, size: undefined } },
+    request: {
+      digest: digestOf("a"),
+      index: { kind: "estargz", tocDigest },
+      origin: { reference, size: undefined },
+    },
   });
   const { "containerd.io/snapshot/stargz/toc.digest": _toc, ...some } = labelsFor("a", "U");
   found = { ...found, layer: descriptor("a") };
   t.match(await resolver.resolve({ ...other, labels: some }), {
     kind: "layer",
-    request: { tocDigest, origin: { size: 1234 } },
+    request: { index: { kind: "estargz", tocDigest }, origin: { size: 1234 } },
   });
 });
 

@@ -8,6 +8,7 @@ import type { Digest } from "../../src/bytes/index.js";
 import { notFound, unavailable } from "../../src/errors/index.js";
 import { loadBinding } from "../../src/fuse/index.js";
 import {
+  type EstargzIndex,
   type LayerEngineOptions,
   type LayerRequest,
   type OpenLayerEngine,
@@ -84,18 +85,24 @@ export class EngineRig implements AsyncDisposable {
 }
 
 /** What the snapshotter would ask for, and the source behind it. */
-export function requestOf(layer: SampleLayer): { request: LayerRequest; source: MemorySource } {
+export function requestOf(layer: SampleLayer): {
+  request: LayerRequest & { index: EstargzIndex };
+  source: MemorySource;
+} {
   const source = new MemorySource(layer.blob);
-  const request: LayerRequest = {
+  const request: LayerRequest & { index: EstargzIndex } = {
     digest: source.digest,
     mediaType: "application/vnd.oci.image.layer.v1.tar+gzip",
-    tocDigest: layer.tocDigest,
-    openSource: async () => source,
-    loadExternalToc: async () => {
-      if (layer.tocBlob === undefined)
-        throw notFound("Cannot find TOC: there is none", { reason: "toc-layer-missing" });
-      return layer.tocBlob;
+    index: {
+      kind: "estargz",
+      tocDigest: layer.tocDigest,
+      loadExternalToc: async () => {
+        if (layer.tocBlob === undefined)
+          throw notFound("Cannot find TOC: there is none", { reason: "toc-layer-missing" });
+        return layer.tocBlob;
+      },
     },
+    openSource: async () => source,
     origin: { reference: "memory.example/sample:1", size: source.size },
   };
   return { request, source };
