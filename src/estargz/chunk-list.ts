@@ -8,6 +8,15 @@ export interface FileChunks {
   readonly node: FileNode;
   readonly first: number;
   count: number;
+  /** Where the file's last stream ends in the blob, as its entry says; 0 when it does not. */
+  readonly end: number;
+}
+
+export interface ChunkListOptions {
+  /** Bytes of the blob that can hold content. */
+  readonly payloadEnd: number;
+  /** Heeds `chunkType` and `endOffset`, which containers/storage writes and stargz-snapshotter does not know. */
+  readonly withContainersFields: boolean;
 }
 
 const DIGEST_BYTES = 32;
@@ -27,13 +36,17 @@ export class ChunkList {
   readonly offsets: number[] = [];
   readonly innerOffsets: number[] = [];
   readonly lengths: number[] = [];
+  /** Chunks that hold nothing but zeros, says the TOC: they need not be read. */
+  readonly zeros = new Set<number>();
   #digests: Buffer = Buffer.alloc(1024 * DIGEST_BYTES);
   #dataBytes = 0;
   #open: OpenFile | undefined;
   readonly #payloadEnd: number;
+  readonly #withContainersFields: boolean;
 
-  constructor(payloadEnd: number) {
-    this.#payloadEnd = payloadEnd;
+  constructor(options: ChunkListOptions) {
+    this.#payloadEnd = options.payloadEnd;
+    this.#withContainersFields = options.withContainersFields;
   }
 
   /** Sum of the sizes of all files. */
@@ -60,7 +73,7 @@ export class ChunkList {
       this.#open = { size, chunks: undefined, index: entry.index, covered: 0 };
       return;
     }
-    const chunks: FileChunks = { node, first: this.offsets.length, count: 0 };
+    const chunks: FileChunks = { node, first: this.offsets.length, count: 0, end: this.#endOf(entry) };
     this.files.push(chunks);
     this.#open = { size, chunks, index: entry.index, covered: 0 };
     this.#add(entry, this.#open, chunks);
@@ -87,6 +100,22 @@ export class ChunkList {
         open.index,
       );
     }
+    const end = open?.chunks?.end ?? 0;
+    if (open !== undefined && end !== 0 && (end <= this.offsets.at(-1)! || end > this.#payloadEnd)) {
+      throw refuseToc("toc-chunk-offset", `the file can't end at ${end} of the blob`, open.index);
+    }
+  }
+
+  #endOf(entry: TocEntry): number {
+    return this.#withContainersFields ? numberOf(entry, "endOffset", Number.MAX_SAFE_INTEGER) : 0;
+  }
+
+  #isZeros(entry: TocEntry): boolean {
+    const type = this.#withContainersFields ? textOf(entry, "chunkType") : "";
+    if (type !== "" && type !== "zeros") {
+      throw refuseToc("toc-chunk-type", `the chunk type ${shown(type)} is unknown`, entry.index);
+    }
+    return type === "zeros";
   }
 
   #add(entry: TocEntry, open: OpenFile, chunks: FileChunks): void {
@@ -108,21 +137,25 @@ export class ChunkList {
         entry.index,
       );
     }
-    if (length > UNIT_BYTES_MAX) {
+    const chunk = this.offsets.length;
+    const isZeros = this.#isZeros(entry);
+    if (isZeros) this.zeros.add(chunk);
+    if (length > UNIT_BYTES_MAX && !isZeros) {
       throw refuseTocSize(
         "toc-unit-too-large",
         `want at most ${UNIT_BYTES_MAX} bytes in a chunk, got ${length}`,
         entry.index,
       );
     }
-    const chunk = this.offsets.length;
-    this.#addPlace(entry, length);
+    this.#addPlace(entry, isZeros ? 0 : length);
+    this.lengths.push(length);
     this.#writeDigest(chunk, digestOf(entry, length === open.size), entry.index);
     open.covered += length;
     chunks.count += 1;
   }
 
-  #addPlace(entry: TocEntry, length: number): void {
+  /** `decodedLength`: how much of the stream the chunk needs. */
+  #addPlace(entry: TocEntry, decodedLength: number): void {
     const offset = numberOf(entry, "offset", Number.MAX_SAFE_INTEGER);
     const innerOffset = numberOf(entry, "innerOffset", Number.MAX_SAFE_INTEGER);
     // A tar header comes before any content, so only the inside of the first stream can have offset 0.
@@ -133,16 +166,15 @@ export class ChunkList {
         entry.index,
       );
     }
-    if (innerOffset > STREAM_BYTES_MAX - length) {
+    if (innerOffset > STREAM_BYTES_MAX - decodedLength) {
       throw refuseTocSize(
         "toc-stream-too-large",
-        `want at most ${STREAM_BYTES_MAX} bytes in a stream, got a chunk of ${length} at ${innerOffset}`,
+        `want at most ${STREAM_BYTES_MAX} bytes in a stream, got a chunk of ${decodedLength} at ${innerOffset}`,
         entry.index,
       );
     }
     this.offsets.push(offset);
     this.innerOffsets.push(innerOffset);
-    this.lengths.push(length);
   }
 
   #writeDigest(chunk: number, digest: string, index: number): void {

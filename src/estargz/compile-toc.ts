@@ -1,7 +1,7 @@
 import { type JsonBudget, readJsonArray } from "../bytes/index.js";
 import { assert } from "../errors/index.js";
 import { type DirectoryNode, type OverlayFormReport, toOverlayForm } from "../tree/index.js";
-import type { Unit } from "../units/index.js";
+import type { Unit, UnitCodec } from "../units/index.js";
 import { ENTRIES_MAX, TOC_JSON_BYTES_MAX } from "./limits.js";
 import { refuseToc, refuseTocSize } from "./refusal.js";
 import { type Prefetch, TreeBuilder } from "./tree-builder.js";
@@ -15,6 +15,10 @@ export interface CompileOptions {
   readonly payloadEnd: number;
   /** Files begin at multiples of it in the data file. */
   readonly blockSize: number;
+  /** How the streams are compressed; gzip unless given. */
+  readonly codec?: UnitCodec | undefined;
+  /** Heeds `chunkType` and `endOffset`, as containers/storage writes them; false unless given. */
+  readonly withContainersFields?: boolean | undefined;
 }
 
 export interface TocFacts {
@@ -40,7 +44,8 @@ export interface CompiledToc {
   readonly facts: TocFacts;
 }
 
-const budget: JsonBudget = {
+/** What the JSON of a TOC may cost to be parsed. */
+export const tocBudget: JsonBudget = {
   maxBytes: TOC_JSON_BYTES_MAX,
   // The document, its array, an entry, its xattrs; the rest is for keys of later writers.
   maxDepth: 16,
@@ -55,14 +60,14 @@ const budget: JsonBudget = {
  * @throws INVALID_ARGUMENT with a TocReason, RESOURCE_EXHAUSTED with a TocLimit, or what parseJson() throws
  */
 export function compileToc(options: CompileOptions): CompiledToc {
-  const { toc, blobSize, payloadEnd, blockSize } = options;
+  const { toc, blobSize, payloadEnd, blockSize, codec = "gzip", withContainersFields = false } = options;
   assert(payloadEnd <= blobSize, "the payload ends inside the blob");
-  const reader = readJsonArray(toc, "entries", budget);
+  const reader = readJsonArray(toc, "entries", tocBudget);
   checkHead(reader.head);
   if (reader.count > ENTRIES_MAX) {
     throw refuseTocSize("toc-too-many-entries", `want at most ${ENTRIES_MAX} entries, got ${reader.count}`);
   }
-  const builder = new TreeBuilder(payloadEnd);
+  const builder = new TreeBuilder({ payloadEnd, withContainersFields });
   let index = 0;
   for (const batch of reader.batches) {
     for (const fields of batch) {
@@ -75,7 +80,7 @@ export function compileToc(options: CompileOptions): CompiledToc {
   }
   builder.finish();
   const { chunks, dropped } = builder;
-  const { units, dataSize } = layOutUnits({ chunks, dropped, payloadEnd, blockSize });
+  const { units, dataSize } = layOutUnits({ chunks, dropped, payloadEnd, blockSize, codec });
   const overlay = toOverlayForm(builder.root);
   return {
     root: builder.root,

@@ -24,7 +24,8 @@ export type TocReason =
   | "toc-chunk-partition"
   | "toc-chunk-digest"
   | "toc-chunk-offset"
-  | "toc-chunk-order";
+  | "toc-chunk-order"
+  | "toc-chunk-type";
 
 /** Why a table of contents is more than we take. */
 export type TocLimit =

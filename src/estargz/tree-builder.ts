@@ -1,6 +1,6 @@
 import type { ByteString } from "../bytes/index.js";
 import type { DirectoryNode, FileNode, TreeNode } from "../tree/index.js";
-import { ChunkList } from "./chunk-list.js";
+import { ChunkList, type ChunkListOptions } from "./chunk-list.js";
 import { type PendingLink, resolveHardlinks } from "./hardlinks.js";
 import { DATA_BYTES_MAX, ENTRIES_MAX, IMPLIED_DIRECTORIES_MAX } from "./limits.js";
 import { refuseToc, refuseTocSize, shown } from "./refusal.js";
@@ -44,8 +44,8 @@ export class TreeBuilder {
   /** Directories by their path, those only that some entry has as its parent. */
   readonly #parents = new Map<string, DirectoryNode>([["", this.root]]);
 
-  constructor(payloadEnd: number) {
-    this.chunks = new ChunkList(payloadEnd);
+  constructor(options: ChunkListOptions) {
+    this.chunks = new ChunkList(options);
   }
 
   add(entry: TocEntry): void {

@@ -1,5 +1,5 @@
 import type { FileNode } from "../tree/index.js";
-import type { Unit } from "../units/index.js";
+import type { Unit, UnitCodec } from "../units/index.js";
 import type { ChunkList } from "./chunk-list.js";
 import { refuseToc } from "./refusal.js";
 
@@ -9,25 +9,28 @@ export interface LayoutOptions {
   readonly dropped: ReadonlySet<FileNode>;
   readonly payloadEnd: number;
   readonly blockSize: number;
+  readonly codec: UnitCodec;
 }
 
 /**
- * What a stream can need at most to be decoded up to a byte: deflate spends 15 bits on a literal byte at worst, and
- * the rest is for block headers. Keeps a TOC with few offsets from making each unit cost the whole blob.
+ * What a stream can need at most to be decoded up to a byte: deflate spends 15 bits on a literal byte at worst, zstd
+ * stores what it can't make smaller, and the rest is for block headers. Keeps a TOC with few offsets from making each unit cost the whole blob.
  */
 const STREAM_SLACK_BYTES = 1024 * 1024;
 const STREAM_EXPANSION = 2;
 
 /**
  * Gives each file a place in the data file, in the order in which their bytes lie in the blob, and makes the units.
+ * Chunks of zeros get no unit: the gap that they leave reads as zeros.
  * Sets `dataOffset` of the nodes. @throws INVALID_ARGUMENT with reason `toc-chunk-order`
  */
 export function layOutUnits(options: LayoutOptions): { readonly units: Unit[]; readonly dataSize: number } {
-  const { chunks, blockSize } = options;
+  const { chunks, blockSize, codec } = options;
   const files = chunks.files.filter(({ node }) => !options.dropped.has(node));
   files.sort((left, right) => compareChunks(chunks, left.first, right.first));
   const order: number[] = [];
   const dataOffsets: number[] = [];
+  const fileEnds: number[] = [];
   let dataSize = 0;
   for (const file of files) {
     file.node.dataOffset = BigInt(dataSize);
@@ -35,24 +38,27 @@ export function layOutUnits(options: LayoutOptions): { readonly units: Unit[]; r
     for (let chunk = file.first; chunk < file.first + file.count; chunk++) {
       order.push(chunk);
       dataOffsets.push(at);
+      fileEnds.push(chunk === file.first + file.count - 1 ? file.end : 0);
       at += chunks.lengths[chunk]!;
     }
     dataSize = Math.ceil(at / blockSize) * blockSize;
   }
   checkOrder(chunks, order);
-  const ends = streamEnds(options, order);
-  const units = order.map((chunk, place): Unit => {
+  const ends = streamEnds(options, order, fileEnds);
+  const units: Unit[] = [];
+  for (const [place, chunk] of order.entries()) {
+    if (chunks.zeros.has(chunk)) continue;
     const blobOffset = chunks.offsets[chunk]!;
-    return {
+    units.push({
       dataOffset: dataOffsets[place]!,
       dataLength: chunks.lengths[chunk]!,
       blobOffset,
       blobLength: ends[place]! - blobOffset,
       innerOffset: chunks.innerOffsets[chunk]!,
       sha256: chunks.digest(chunk),
-      codec: "gzip",
-    };
-  });
+      codec,
+    });
+  }
   return { units, dataSize };
 }
 
@@ -79,7 +85,11 @@ function checkOrder(chunks: ChunkList, order: readonly number[]): void {
 }
 
 /** For each unit where its stream ends in the blob: where the next stream of any file begins. */
-function streamEnds(options: LayoutOptions, order: readonly number[]): Float64Array {
+function streamEnds(
+  options: LayoutOptions,
+  order: readonly number[],
+  fileEnds: readonly number[],
+): Float64Array {
   const { chunks, payloadEnd } = options;
   const starts = Float64Array.from(chunks.offsets).sort();
   const ends = new Float64Array(order.length);
@@ -93,6 +103,7 @@ function streamEnds(options: LayoutOptions, order: readonly number[]): Float64Ar
     const end = Math.min(
       boundary < starts.length ? starts[boundary]! : payloadEnd,
       start + decoded * STREAM_EXPANSION + STREAM_SLACK_BYTES,
+      fileEnds[last]! || payloadEnd,
     );
     ends.fill(end, first, last + 1);
     first = last + 1;
