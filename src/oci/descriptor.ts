@@ -16,6 +16,8 @@ export interface Descriptor {
   /** An object without prototype. */
   readonly annotations: Readonly<Record<string, string>>;
   readonly platform: Platform | undefined;
+  /** Of an entry in an index of referrers. */
+  readonly artifactType?: string;
 }
 
 const mediaTypeShape = /^[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,126}\/[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,126}$/;
@@ -33,7 +35,9 @@ export function parseDescriptor(value: unknown, what: string, name: string): Des
       `want whole bytes from 0 to 2^53-1 for the size of ${name}, got ${JSON.stringify(size)}`,
     );
   }
+  const artifactType = optionalText(fields, "artifactType", what);
   return {
+    ...(artifactType === undefined ? {} : { artifactType }),
     mediaType,
     digest: parseDigest(own(fields, "digest")),
     size: size + 0,

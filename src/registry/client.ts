@@ -5,7 +5,7 @@ import type { RequestKind } from "./events.js";
 import type { Exchange } from "./exchange.js";
 import { isRedirect, redirectTarget } from "./redirects.js";
 import { tlsFor } from "./token.js";
-import type { Transport } from "./transport.js";
+import type { RequestBody, Transport } from "./transport.js";
 
 export interface ClientOptions {
   readonly transport: Transport;
@@ -16,12 +16,14 @@ export interface ClientOptions {
 
 export interface ClientRequest {
   readonly kind: RequestKind;
-  readonly method: "GET" | "HEAD";
+  readonly method: "GET" | "HEAD" | "POST" | "PUT";
   readonly endpoint: Endpoint;
   readonly repository: string;
   readonly url: URL;
   /** Without secrets: they go along with redirects. */
   readonly headers: Readonly<Record<string, string>>;
+  /** Its length stands in `content-length` of the headers. */
+  readonly body?: RequestBody | undefined;
   readonly attempt: number;
   readonly signal: AbortSignal | undefined;
 }
@@ -68,7 +70,8 @@ export class Client {
     let isHome = true;
     for (let hop = 1; ; hop += 1) {
       const exchange = await this.#exchange(request, { url, secrets: isHome ? secrets : undefined });
-      if (!isRedirect(exchange.status)) return exchange;
+      // Bytes that are meant for a registry go to nobody else.
+      if (!isRedirect(exchange.status) || isWrite(request)) return exchange;
       try {
         url = redirectTarget({
           from: url,
@@ -98,6 +101,7 @@ export class Client {
       method: request.method,
       url,
       headers: { ...to.secrets, ...request.headers },
+      body: request.body,
       tls: tlsFor(url, endpoint),
       reach: url.origin === endpoint.origin ? undefined : this.#rules(request).reach,
       connectTimeoutMs: endpoint.connectTimeoutMs,
@@ -113,6 +117,10 @@ export class Client {
       allowDowngrade: allowRedirectDowngrade,
     };
   }
+}
+
+function isWrite({ method }: ClientRequest): boolean {
+  return method === "POST" || method === "PUT";
 }
 
 /** Only what the endpoint itself said: whoever it redirected to is never given a credential. */

@@ -1,7 +1,7 @@
 import { channel } from "../observe/index.js";
 
 /** What a request was for. */
-export type RequestKind = "blob" | "manifest" | "size" | "token";
+export type RequestKind = "blob" | "manifest" | "size" | "token" | "push" | "referrers";
 
 /** One HTTP request that ended, well or badly. */
 export const requestChannel = channel<{

@@ -56,9 +56,17 @@ export function verdictOf(error: unknown): "again" | "elsewhere" | undefined {
 }
 
 /** The typed error of an HTTP status that is not an answer to what was asked. */
-export function statusFailure(options: { status: number; host: string; subject: string }): LazuliError {
-  const { status, host, subject } = options;
-  const message = `Cannot read "${subject}" from ${host}: want status 200 or 206, got ${status}`;
+export function statusFailure(options: {
+  readonly status: number;
+  readonly host: string;
+  readonly subject: string;
+  /** What was tried, for the message. */
+  readonly action?: "read" | "push";
+  readonly wanted?: string;
+}): LazuliError {
+  const { status, host, subject, action = "read", wanted = "200 or 206" } = options;
+  const direction = action === "read" ? "from" : "to";
+  const message = `Cannot ${action} "${subject}" ${direction} ${host}: want status ${wanted}, got ${status}`;
   const facts = (reason: FailureReason, hint?: string) =>
     hint === undefined ? { subject, reason } : { subject, reason, hint };
   if (status === 401) return unauthenticated(message, facts("unauthorized", `Log in to ${host}`));

@@ -1,5 +1,5 @@
 /**
- * OCI registries, the pulling side: hosts.toml, credentials and tokens, ranges, retries, mirrors.
+ * OCI registries: hosts.toml, credentials and tokens, ranges, retries, mirrors, pushes and referrers.
  *
  *     const registry = new Registry({ hostsDirectories: ["/etc/containerd/certs.d"] });
  *     const blob = await registry.openBlob({ reference, digest, size });
@@ -10,5 +10,7 @@ export { type Clock, systemClock } from "./clock.js";
 export type { Credential, CredentialProvider, CredentialQuery } from "./credential.js";
 export { defaultDockerConfigPaths } from "./docker-config.js";
 export { distrustChannel, type RequestKind, requestChannel, retryChannel } from "./events.js";
+export type { PushBlob, PushManifest, PushOutcome, PushTarget } from "./push-target.js";
+export type { ListReferrers } from "./referrers.js";
 export { type FetchedManifest, type OpenBlob, Registry, type RegistryOptions } from "./registry.js";
 export type { RetryPolicy } from "./retry-plan.js";

@@ -56,6 +56,9 @@ export const TOKEN_SKEW_MS = 10_000;
 /** Manifest and index (the OCI distribution specification asks for at least 4 MiB); larger ones are refused. */
 export const MANIFEST_BYTES_MAX = 4 * 1024 * 1024;
 
+/** Longest answer to a refused push that is read for its message; a longer one is told by its status alone. */
+export const ERROR_ANSWER_BYTES_MAX = 16 * 1024;
+
 /** Boundary, part headers and padding of a multipart answer; longer ones are refused. */
 export const MULTIPART_HEADER_BYTES_MAX = 8 * 1024;
 

@@ -1,7 +1,7 @@
 import type { LookupFunction } from "node:net";
 import { type Digest, parseDigest } from "../bytes/index.js";
 import { invalidArgument } from "../errors/index.js";
-import { parseReference } from "../oci/index.js";
+import { type Descriptor, parseReference } from "../oci/index.js";
 import { Authorizer } from "./authorizer.js";
 import type { BlobSource } from "./blob-source.js";
 import { Client } from "./client.js";
@@ -12,6 +12,8 @@ import { DockerConfigCredentials, defaultDockerConfigPaths } from "./docker-conf
 import { HostStates } from "./host-states.js";
 import { Hosts } from "./hosts.js";
 import { MANIFEST_BYTES_MAX } from "./limits.js";
+import { PushTarget } from "./push-target.js";
+import { type ListReferrers, listReferrers } from "./referrers.js";
 import { RegistryBlob } from "./registry-blob.js";
 import type { RetryPolicy } from "./retry-plan.js";
 import { Transport } from "./transport.js";
@@ -71,7 +73,7 @@ const manifestTypes = [
 ].join(", ");
 
 /**
- * The pulling side of OCI distribution for the whole process: connections, tokens and what is known of each host are
+ * OCI distribution for the whole process: connections, tokens and what is known of each host are
  * shared by all blobs. Whoever makes it closes it.
  */
 export class Registry {
@@ -176,6 +178,32 @@ export class Registry {
       signal: options.signal,
     });
     return found.bytes;
+  }
+
+  /** A repository to write to; its tag or digest is not looked at. @throws INVALID_ARGUMENT */
+  async pushTarget(reference: string): Promise<PushTarget> {
+    const { registry, repository } = parseReference(reference);
+    return new PushTarget({
+      ...this.#shared,
+      endpoints: await this.#hosts.endpoints(registry),
+      description: `${registry}/${repository}`,
+      repository,
+    });
+  }
+
+  /**
+   * What refers to a manifest (distribution-spec, "Listing Referrers"), newest API first, then the tag that stands in
+   * for it; none when the registry knows neither. @throws as `fetchManifest`
+   */
+  async referrers(options: ListReferrers): Promise<readonly Descriptor[]> {
+    const { registry, repository } = parseReference(options.reference);
+    return await listReferrers({
+      ...this.#shared,
+      ...options,
+      endpoints: await this.#hosts.endpoints(registry),
+      description: `${registry}/${repository}`,
+      repository,
+    });
   }
 
   /** Ends all requests and closes all connections. */

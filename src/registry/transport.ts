@@ -1,6 +1,7 @@
 import { createHash } from "node:crypto";
 import { existsSync, readFileSync } from "node:fs";
 import type { LookupFunction } from "node:net";
+import { Readable } from "node:stream";
 import { createSecureContext, rootCertificates, type SecureContext } from "node:tls";
 import { Agent, type Dispatcher } from "undici";
 import { linkSignals } from "../async/index.js";
@@ -29,12 +30,16 @@ export interface TransportOptions {
   readonly lookup: LookupFunction | undefined;
 }
 
+/** A body of known length in one piece, or in pieces. */
+export type RequestBody = string | Uint8Array | (() => AsyncIterable<Uint8Array>);
+
 export interface TransportRequest {
   readonly kind: RequestKind;
-  readonly method: "GET" | "HEAD" | "POST";
+  readonly method: "GET" | "HEAD" | "POST" | "PUT";
   readonly url: URL;
   readonly headers: Readonly<Record<string, string | readonly string[]>>;
-  readonly body?: string;
+  /** Bytes, or where they come from: asked anew for each time that the request is sent. */
+  readonly body?: RequestBody | undefined;
   readonly tls: TlsFacts;
   readonly reach: Reach;
   readonly connectTimeoutMs: number | undefined;
@@ -79,7 +84,7 @@ export class Transport {
     try {
       // Opening the connection has a limit of its own, which a hosts.toml may set higher than a stall.
       stall.start(Math.max(stallTimeoutMs, request.connectTimeoutMs ?? 0));
-      const response = await this.#send(request, link.signal);
+      const response = await this.#send(request, { signal: link.signal, stall });
       stall.stop();
       this.#notePause(response, request.url.origin);
       return new Exchange({
@@ -108,7 +113,10 @@ export class Transport {
     await Promise.all([...this.#agents.values()].map((agent) => agent.destroy()));
   }
 
-  async #send(request: TransportRequest, signal: AbortSignal): Promise<Dispatcher.ResponseData> {
+  async #send(
+    request: TransportRequest,
+    { signal, stall }: { readonly signal: AbortSignal; readonly stall: StallTimer },
+  ): Promise<Dispatcher.ResponseData> {
     if (this.#isClosed) {
       throw failedPrecondition("Cannot send a request: the registry client is closed", { reason: "closed" });
     }
@@ -124,7 +132,7 @@ export class Transport {
       path: request.url.pathname + request.url.search,
       method: request.method,
       headers,
-      body: request.body ?? null,
+      body: bodyOf(request.body, stall),
       signal,
     });
   }
@@ -170,6 +178,19 @@ export class Transport {
     }
     return key;
   }
+}
+
+/** A body in pieces: the time that its source takes counts as waiting for the network does. */
+function bodyOf(body: RequestBody | undefined, stall: StallTimer): string | Uint8Array | Readable | null {
+  if (typeof body !== "function") return body ?? null;
+  const pieces = async function* (): AsyncIterable<Uint8Array> {
+    for await (const piece of body()) {
+      stall.start();
+      yield piece;
+    }
+    stall.start();
+  };
+  return Readable.from(pieces(), { objectMode: false });
 }
 
 function stalled(host: string, stallTimeoutMs: number): LazuliError {
