@@ -18,6 +18,7 @@ const rooms = [
   "tar",
   "erofs",
   "estargz",
+  "zstdchunked",
   "soci",
   "fuse",
   "registry",
@@ -30,6 +31,7 @@ const rooms = [
   "runtime",
   "cri",
   "services",
+  "snapshotter-kit",
   "daemon",
   "cli",
 ];

@@ -22,6 +22,8 @@ const ZSTD_CHUNKED_MAGICS = [
   Buffer.from("474e556c496e5578", "hex"),
 ] as const;
 
+/** What a reader of the footer's stream sees for file system: unknown. */
+const GZIP_OS_UNKNOWN = Buffer.from("00ff", "hex");
 /** gzip header with FEXTRA and no time; XFL and OS (bytes 8 and 9) may be any. */
 const GZIP_HEADER = Buffer.from("1f8b080400000000", "hex");
 /** An empty stored block that ends the stream, CRC32 0, ISIZE 0. */
@@ -63,6 +65,19 @@ export function parseFooter(tail: Uint8Array, blobSize: number): Footer {
     return { kind, footerSize, tocOffset: parseOffset(hex, blobSize - footerSize) };
   }
   throw notEstargz(bytes, available);
+}
+
+/** The footer of an eStargz blob. `tocOffset`: where the member with the TOC begins. */
+export function footerOf(footer: { kind: "estargz"; tocOffset: number } | { kind: "external" }): Buffer {
+  const extra =
+    footer.kind === "external"
+      ? [EXTERNAL_EXTRA]
+      : [
+          ESTARGZ_EXTRA,
+          Buffer.from(footer.tocOffset.toString(16).padStart(HEX_LENGTH, "0"), "latin1"),
+          MAGIC,
+        ];
+  return Buffer.concat([GZIP_HEADER, GZIP_OS_UNKNOWN, ...extra, GZIP_EMPTY_TAIL]);
 }
 
 function endsLike(bytes: Buffer, available: number, footerSize: number, extra: Buffer): boolean {

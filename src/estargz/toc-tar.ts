@@ -28,6 +28,24 @@ export function tocOfTar(tar: Buffer): Buffer {
   return tar.subarray(BLOCK, end);
 }
 
+/** Two blocks of zeros end a tar. */
+const TRAILER_BYTES = 2 * BLOCK;
+
+/** The TOC as the last entry of a layer's tar, and the end of that tar. */
+export function tarOfToc(toc: Buffer): Buffer {
+  const padding = (BLOCK - (toc.length % BLOCK)) % BLOCK;
+  const tar = Buffer.alloc(BLOCK + toc.length + padding + TRAILER_BYTES);
+  tar.write(TOC_NAME, 0, "latin1");
+  for (const at of [100, 108, 116]) tar.write("0000000\0", at, "latin1");
+  tar.write(`${toc.length.toString(8).padStart(11, "0")}\0`, 124, "latin1");
+  tar.write("00000000000\0", 136, "latin1");
+  tar.write("0", 156, "latin1");
+  tar.write("ustar\x0000", 257, "latin1");
+  tar.write(`${checksumOf(tar).toString(8).padStart(6, "0")}\0 `, CHECKSUM_AT, "latin1");
+  toc.copy(tar, BLOCK);
+  return tar;
+}
+
 function isZero(bytes: Buffer): boolean {
   for (const byte of bytes) if (byte !== 0) return false;
   return true;
