@@ -73,8 +73,9 @@ void setName(char (&field)[size], const std::string& name) {
   std::memcpy(field, name.c_str(), name.size() + 1);
 }
 
+/** BTRFS_IOC_GET_SUBVOL_INFO answers 1 where it found one (seen with Linux 6.18): only what is negative has failed. */
 void control(int fd, unsigned long request, void* argument, const char* call, const std::string& path) {
-  if (ioctl(fd, request, argument) != 0) throw SystemCallError(errno, call, path);
+  if (ioctl(fd, request, argument) < 0) throw SystemCallError(errno, call, path);
 }
 
 btrfs_ioctl_get_subvol_info_args subvolumeFacts(int fd, const std::string& path) {

@@ -4,6 +4,8 @@
  *     const resolver = labelResolver({ registry, hostContent });
  *     const snapshotter = await createLazySnapshotter({ root, metadata, engine, resolver, now, syncFileSystem });
  */
+export { type BtrfsSnapshotterOptions, createBtrfsSnapshotter } from "./btrfs-snapshotter.js";
+export { type BtrfsStorageOptions, createBtrfsStorage } from "./btrfs-storage.js";
 export * from "./contract.js";
 export { fallbackChannel, preparedChannel } from "./events.js";
 export type { LayerRegistry } from "./external-toc.js";
@@ -19,6 +21,8 @@ export {
   namespacedSnapshotter,
 } from "./namespaced-snapshotter.js";
 export type { SnapshotSweep } from "./namespaced-sweep.js";
+export { createNativeSnapshotter, type NativeSnapshotterOptions } from "./native-snapshotter.js";
+export { createNativeStorage, type NativeStorageOptions } from "./native-storage.js";
 export { detectOverlay, type OverlayOptions } from "./overlay.js";
 export { createOverlayfsSnapshotter, type OverlayfsSnapshotterOptions } from "./overlayfs-snapshotter.js";
 export * from "./resolver.js";
