@@ -25,6 +25,12 @@ export { createNativeSnapshotter, type NativeSnapshotterOptions } from "./native
 export { createNativeStorage, type NativeStorageOptions } from "./native-storage.js";
 export { detectOverlay, type OverlayOptions } from "./overlay.js";
 export { createOverlayfsSnapshotter, type OverlayfsSnapshotterOptions } from "./overlayfs-snapshotter.js";
+export type { ProxyContext } from "./proxy-connection.js";
+export {
+  createProxySnapshotter,
+  type ProxySnapshotter,
+  type ProxySnapshotterOptions,
+} from "./proxy-snapshotter.js";
 export * from "./resolver.js";
 export * from "./storage.js";
 export {

@@ -1,0 +1,139 @@
+import { connect } from "node:net";
+import { type CallOptions, type Client, createClient } from "@connectrpc/connect";
+import { createGrpcTransport, Http2SessionManager } from "@connectrpc/connect-node";
+import { Snapshots } from "../../gen/containerd/services/snapshots/v1/snapshots_pb.js";
+import { Health } from "../../gen/grpc/health/v1/health_pb.js";
+import { delay, withSignal } from "../async/index.js";
+import { failedPrecondition, type LazuliError } from "../errors/index.js";
+import { isUnreachable, type ProxyCall, proxyError, unreachable } from "./proxy-errors.js";
+
+/** Longest message that is taken: containerd's own limit. */
+const MESSAGE_BYTES_MAX = 16 * 1024 * 1024;
+/** Pauses between attempts to connect double between these. */
+const PAUSE_MIN_MS = 20;
+const PAUSE_MAX_MS = 500;
+/** How often a call that changes nothing is made when the other side goes away under it. */
+const ATTEMPTS_MAX = 2;
+
+/** Who calls, for the headers that a snapshotter may look at. */
+export interface ProxyContext {
+  readonly namespace?: string | undefined;
+  readonly lease?: string | undefined;
+}
+
+export interface ProxyConnectionOptions {
+  /** Path of a Unix socket. */
+  readonly address: string;
+  /** Asked at each call. */
+  readonly context: () => ProxyContext;
+  /** Longest wait for a socket that takes no connection, e.g. since its server starts anew. */
+  readonly connectTimeoutMs: number;
+  /** Longest wait for an answer. */
+  readonly callTimeoutMs: number;
+}
+
+/** The clients, their headers, their waits and their errors. Connects at the first call, and again after a break. */
+export class ProxyConnection implements Disposable {
+  readonly snapshots: Client<typeof Snapshots>;
+  readonly health: Client<typeof Health>;
+  readonly #options: ProxyConnectionOptions;
+  readonly #sessionManager: Http2SessionManager;
+  /** One attempt for all calls that wait. */
+  #connecting: Promise<void> | undefined;
+  #isClosed = false;
+
+  constructor(options: ProxyConnectionOptions) {
+    this.#options = options;
+    const baseUrl = "http://localhost";
+    const nodeOptions = { createConnection: () => connect({ path: options.address }) };
+    this.#sessionManager = new Http2SessionManager(baseUrl, {}, nodeOptions);
+    const transport = createGrpcTransport({
+      baseUrl,
+      nodeOptions,
+      sessionManager: this.#sessionManager,
+      readMaxBytes: MESSAGE_BYTES_MAX,
+      writeMaxBytes: MESSAGE_BYTES_MAX,
+      // No link is faster than a socket of this machine: nothing is worth compressing.
+      acceptCompression: [],
+    });
+    this.snapshots = createClient(Snapshots, transport);
+    this.health = createClient(Health, transport);
+  }
+
+  get address(): string {
+    return this.#options.address;
+  }
+
+  /**
+   * Runs one call. One that changes nothing is made again when the connection breaks under it.
+   * @throws what the snapshotter answers; UNAVAILABLE, DEADLINE_EXCEEDED without an answer
+   */
+  async call<Result>(
+    call: ProxyCall & { readonly changesNothing?: boolean; readonly timeoutMs?: number },
+    work: (options: CallOptions) => Promise<Result>,
+  ): Promise<Result> {
+    const attempts = call.changesNothing === true ? ATTEMPTS_MAX : 1;
+    for (let attempt = 1; ; attempt += 1) {
+      await this.connected(call);
+      try {
+        return await work(this.callOptions(call.signal, call.timeoutMs));
+      } catch (thrown) {
+        const error = proxyError(thrown, this.address, call);
+        if (!isUnreachable(error) || attempt >= attempts) throw error;
+      }
+    }
+  }
+
+  callOptions(signal: AbortSignal | undefined, timeoutMs: number = this.#options.callTimeoutMs): CallOptions {
+    const { namespace = "", lease = "" } = this.#options.context();
+    return {
+      headers: {
+        ...(namespace === "" ? {} : { "containerd-namespace": namespace }),
+        ...(lease === "" ? {} : { "containerd-lease": lease }),
+      },
+      timeoutMs,
+      ...(signal === undefined ? {} : { signal }),
+    };
+  }
+
+  /** Waits until there is a connection. @throws UNAVAILABLE when there is none in time; FAILED_PRECONDITION once closed */
+  async connected(call: ProxyCall): Promise<void> {
+    if (this.#isClosed) {
+      throw failedPrecondition(`Cannot ${call.action}: want an open client, got a closed one`, {
+        subject: this.address,
+        reason: "snapshotter-closed",
+      });
+    }
+    try {
+      call.signal?.throwIfAborted();
+      this.#connecting ??= this.#connect(call).finally(() => {
+        this.#connecting = undefined;
+      });
+      await withSignal(this.#connecting, call.signal);
+    } catch (thrown) {
+      throw proxyError(thrown, this.address, call);
+    }
+  }
+
+  error(thrown: unknown, call: ProxyCall): LazuliError {
+    return proxyError(thrown, this.address, call);
+  }
+
+  [Symbol.dispose](): void {
+    this.#isClosed = true;
+    this.#sessionManager.abort();
+  }
+
+  async #connect(call: ProxyCall): Promise<void> {
+    const endsAt = performance.now() + this.#options.connectTimeoutMs;
+    for (let pauseMs = PAUSE_MIN_MS; ; pauseMs = Math.min(pauseMs * 2, PAUSE_MAX_MS)) {
+      if ((await this.#sessionManager.connect()) !== "error") return;
+      const cause = this.#sessionManager.error();
+      if (this.#isClosed || performance.now() + pauseMs > endsAt) {
+        const message = cause instanceof Error ? cause.message : "no connection";
+        throw unreachable(this.address, call, { message, cause });
+      }
+      await delay(pauseMs);
+    }
+  }
+}
