@@ -1,6 +1,7 @@
 #include <napi.h>
 
 #include "btrfs_binding.h"
+#include "mount_binding.h"
 #include "plane_binding.h"
 #include "syscalls_binding.h"
 #include "tree_binding.h"
@@ -11,6 +12,7 @@ namespace {
 Napi::Object initModule(Napi::Env env, Napi::Object exports) {
   lazuli::PlaneBinding::define(env, exports);
   initBtrfs(env, exports);
+  initMounts(env, exports);
   initTrees(env, exports);
   initSyscalls(env, exports);
   return initZstd(env, exports);

@@ -15,24 +15,13 @@
 #include <cstring>
 #include <ctime>
 
+#include "mount_steps.h"
+
 namespace lazuli {
 namespace {
 
-// Numbers and constants of the kernel, because the headers of older distributions lack them.
-constexpr long SYS_MOVE_MOUNT = 429;
-constexpr long SYS_FSOPEN = 430;
-constexpr long SYS_FSCONFIG = 431;
-constexpr long SYS_FSMOUNT = 432;
+// Of the kernel, because the headers of older distributions lack it.
 constexpr long SYS_OPENAT2 = 437;
-constexpr unsigned FSOPEN_CLOSE_ON_EXEC = 1;
-constexpr unsigned FSMOUNT_CLOSE_ON_EXEC = 1;
-constexpr unsigned CONFIG_SET_FLAG = 0;
-constexpr unsigned CONFIG_SET_STRING = 1;
-constexpr unsigned CONFIG_CREATE = 6;
-constexpr unsigned MOVE_FROM_EMPTY_PATH = 4;
-/** The kernel takes values up to this length and answers EINVAL beyond it. */
-constexpr size_t CONFIG_VALUE_MAX = 255;
-constexpr size_t KERNEL_MESSAGES_MAX = 8;
 /** A peer that does not read must not hold up the JS thread, which sends, for longer. */
 constexpr int SEND_WAIT_MS = 5000;
 
@@ -41,37 +30,6 @@ struct OpenHow {
   uint64_t mode;
   uint64_t resolve;
 };
-
-/** What the file system said: one message for each read, "e text", until there are no more. */
-std::string kernelMessages(int context) {
-  std::string all;
-  std::array<char, 1024> text;
-  for (size_t i = 0; i < KERNEL_MESSAGES_MAX; i++) {
-    const ssize_t length = read(context, text.data(), text.size());
-    if (length <= 0) break;
-    std::string message(text.data(), static_cast<size_t>(length));
-    while (!message.empty() && message.back() == '\n') message.pop_back();
-    if (message.size() > 2 && message[1] == ' ') message.erase(0, 2);
-    if (!all.empty()) all += "; ";
-    all += message;
-  }
-  return all;
-}
-
-std::string detailOf(int context, const std::string& key, const std::string& value) {
-  std::string detail = kernelMessages(context);
-  if (!detail.empty()) return detail;
-  if (value.size() > CONFIG_VALUE_MAX) return key + " has more than " + std::to_string(CONFIG_VALUE_MAX) + " bytes";
-  return key;
-}
-
-void configure(int context, const std::string& key, const std::optional<std::string>& value) {
-  const unsigned command = value.has_value() ? CONFIG_SET_STRING : CONFIG_SET_FLAG;
-  const char* text = value.has_value() ? value->c_str() : nullptr;
-  if (syscall(SYS_FSCONFIG, context, command, key.c_str(), text, 0) == 0) return;
-  const int error = errno;
-  throw SystemCallError(error, "fsconfig", detailOf(context, key, value.value_or("")));
-}
 
 void waitFor(int socket, short events, int timeoutMs, const char* call) {
   pollfd waiting{socket, events, 0};
@@ -102,21 +60,11 @@ void mountOld(const MountOptions& options) {
 }
 
 void mountNew(const NewMountOptions& options) {
-  const FileDescriptor context(static_cast<int>(syscall(SYS_FSOPEN, options.type.c_str(), FSOPEN_CLOSE_ON_EXEC)));
-  if (!context) throw SystemCallError(errno, "fsopen", options.type);
-  for (const auto& [key, value] : options.options) configure(context.get(), key, value);
-  if (syscall(SYS_FSCONFIG, context.get(), CONFIG_CREATE, nullptr, nullptr, 0) != 0) {
-    const int error = errno;
-    throw SystemCallError(error, "fsconfig", kernelMessages(context.get()));
+  std::vector<MountSetting> settings;
+  for (const auto& [key, value] : options.options) {
+    settings.push_back({key, value.has_value() ? MountValue(*value) : MountValue()});
   }
-  const FileDescriptor made(
-      static_cast<int>(syscall(SYS_FSMOUNT, context.get(), FSMOUNT_CLOSE_ON_EXEC, options.attributes)));
-  if (!made) {
-    const int error = errno;
-    throw SystemCallError(error, "fsmount", kernelMessages(context.get()));
-  }
-  const long moved = syscall(SYS_MOVE_MOUNT, made.get(), "", AT_FDCWD, options.target.c_str(), MOVE_FROM_EMPTY_PATH);
-  if (moved != 0) throw SystemCallError(errno, "move_mount", options.target);
+  attachMount(makeMount(options.type, settings, options.attributes).get(), options.target);
 }
 
 void unmount(const std::string& target, int flags) {

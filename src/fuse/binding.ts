@@ -1,3 +1,5 @@
+import type { NativeMounts } from "./native-mounts.js";
+
 /**
  * The contract of the native addon (native/binding/): bytes and numbers in, numbers out. Only src/fuse imports it.
  * Sizes and offsets are JavaScript numbers up to 2^53-1 and are checked on the way in. A failed system call throws an
@@ -177,6 +179,7 @@ export interface NativeBinding {
     attributes: number,
     target: string,
   ): Promise<void>;
+  readonly mounts: NativeMounts;
   /** umount2(2); flags are MNT_* numbers (MNT_DETACH is 2). Runs off the JS thread. */
   umount(target: string, flags: number): Promise<void>;
   /** Opens /dev/fuse, close-on-exec and non-blocking; the caller owns the fd. */

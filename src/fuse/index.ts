@@ -43,3 +43,4 @@ export {
 } from "./binding.js";
 export { loadBinding } from "./load-binding.js";
 export { type FuseMountOptions, mountFuse, unmountFuse } from "./mount-fuse.js";
+export type { NativeIdRange, NativeMounts } from "./native-mounts.js";
