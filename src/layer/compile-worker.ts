@@ -1,20 +1,26 @@
 import { parentPort } from "node:worker_threads";
 import { type BlockSize, writeErofs } from "../erofs/index.js";
 import { type ErrorCode, LazuliError } from "../errors/index.js";
-import { compileToc } from "../estargz/index.js";
+import { type CompiledToc, compileToc, type TocDialect } from "../estargz/index.js";
 import type { DirectoryNode } from "../tree/index.js";
 import { encodeUnitTable, type UnitTable } from "../units/index.js";
+import { compileZstdChunked } from "../zstdchunked/index.js";
 import type { LayerOwner } from "./contract.js";
 import type { PrefetchHint } from "./layer-record.js";
 
 /** What the worker is given. */
-export type CompileInput = EstargzInput;
+export type CompileInput = EstargzInput | ZstdChunkedInput;
 
 export interface EstargzInput {
   readonly format: "estargz";
   readonly toc: Uint8Array;
   readonly blobSize: number;
   readonly payloadEnd: number;
+}
+
+export interface ZstdChunkedInput extends Omit<EstargzInput, "format"> {
+  readonly format: "zstdchunked";
+  readonly dialect: TocDialect;
 }
 
 /** What it answers: the files of the layer, or why there are none. */
@@ -64,17 +70,17 @@ function compile(input: CompileInput): CompileReply {
 function compiledOf(input: CompileInput): Compiled {
   switch (input.format) {
     case "estargz":
-      return estargz(input);
+      return fromToc(compileToc({ ...input, toc: bufferOf(input.toc), blockSize: BLOCK_SIZE }), input);
+    case "zstdchunked":
+      return fromToc(
+        compileZstdChunked({ ...input, toc: bufferOf(input.toc), blockSize: BLOCK_SIZE }),
+        input,
+      );
   }
 }
 
-function estargz({ toc, blobSize, payloadEnd }: EstargzInput): Compiled {
-  const { root, units, dataSize, prefetch } = compileToc({
-    toc: bufferOf(toc),
-    blobSize,
-    payloadEnd,
-    blockSize: BLOCK_SIZE,
-  });
+function fromToc(compiled: CompiledToc, { blobSize }: CompileInput): Compiled {
+  const { root, units, dataSize, prefetch } = compiled;
   return {
     root,
     blockSize: BLOCK_SIZE,

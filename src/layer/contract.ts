@@ -2,17 +2,23 @@ import type { Digest } from "../bytes/index.js";
 import type { BlobSource } from "../registry/index.js";
 
 /** How the engine finds its way in a blob. All that comes from callbacks is checked against a digest that stands here. */
-export type LayerIndexSource = EstargzIndex;
+export type LayerIndexSource = EstargzIndex | ZstdChunkedIndex;
 
 export interface EstargzIndex {
   readonly kind: "estargz";
-  /** Digest that the TOC must have (annotation `containerd.io/snapshot/stargz/toc.digest`). */
+  /** Digest that the TOC must have, also in a zstd:chunked blob of stargz-snapshotter's (annotation `containerd.io/snapshot/stargz/toc.digest`). */
   readonly tocDigest: Digest;
   /**
    * Brings gzip(tar(TOC)) for a blob that keeps its TOC in another image; called only when the footer says so. What it
    * brings is bounded by the loader and checked against `tocDigest`. Absent: such layers are not lazy.
    */
   readonly loadExternalToc?: ((options: LoadOptions) => Promise<Buffer>) | undefined;
+}
+
+export interface ZstdChunkedIndex {
+  readonly kind: "zstdchunked";
+  /** Of the layer's descriptor: they tell the position and the digest of the TOC, in either dialect. */
+  readonly annotations: Readonly<Record<string, string>>;
 }
 
 export interface LoadOptions {
@@ -33,7 +39,7 @@ export interface LayerRequest {
 }
 
 /** What a layer's index was made from. */
-export type LayerFormat = "estargz";
+export type LayerFormat = "estargz" | "zstdchunked";
 
 /** Where a layer came from, kept on disk. Never a secret: credentials are found at use. */
 export interface LayerOrigin {

@@ -16,6 +16,7 @@ export type {
   LayerStatus,
   LayerUsage,
   LoadOptions,
+  ZstdChunkedIndex,
 } from "./contract.js";
 export {
   completeChannel,

@@ -243,7 +243,7 @@ class Engine implements OpenLayerEngine {
     if (this.#layers.has(request.digest)) return;
     using linked = linkSignals([wanted, this.#ending.signal]);
     const { signal } = linked;
-    const { root } = this.#parts;
+    const { root, binding } = this.#parts;
     const startedAt = performance.now();
     const open = this.#measured(request.openSource);
     const source = await open({ signal });
@@ -252,6 +252,7 @@ class Engine implements OpenLayerEngine {
       request,
       source,
       compilers: this.#compilers,
+      decompress: async (frame, maxSize) => await binding.decompressFrame(frame, maxSize),
       takeNumber: () => this.#takeNumber(),
       signal,
     });

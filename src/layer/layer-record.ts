@@ -62,7 +62,7 @@ export function decodeRecord(bytes: Buffer): LayerRecord {
   }
 }
 
-const formats: readonly LayerFormat[] = ["estargz"];
+const formats: readonly LayerFormat[] = ["estargz", "zstdchunked"];
 
 function formatOf(value: unknown): LayerFormat {
   const format = formats.find((known) => known === value);

@@ -1,6 +1,7 @@
 import { sha256 } from "../bytes/index.js";
 import { failedPrecondition } from "../errors/index.js";
 import type { BlobSource } from "../registry/index.js";
+import type { DecompressFrame } from "../zstdchunked/index.js";
 import type { Compilers } from "./compile-layer.js";
 import type { LayerIndexSource, LayerRequest } from "./contract.js";
 import { createLayerFolder } from "./layer-folder.js";
@@ -12,6 +13,7 @@ export interface MakeLayerOptions {
   readonly request: LayerRequest;
   readonly source: BlobSource;
   readonly compilers: Compilers;
+  readonly decompress: DecompressFrame;
   /** Called once, when the layer is going to be written. */
   readonly takeNumber: () => number;
   readonly signal: AbortSignal;
@@ -38,8 +40,8 @@ export async function makeLayer(options: MakeLayerOptions): Promise<number> {
 }
 
 async function makeLazyLayer(options: MakeLayerOptions, index: LayerIndexSource): Promise<number> {
-  const { root, request, source, compilers, signal } = options;
-  const read = await readIndex({ source, index, signal });
+  const { root, request, source, compilers, decompress, signal } = options;
+  const read = await readIndex({ source, index, decompress, signal });
   const { units, meta, prefetch, rootOwner } = await compilers.compile({
     input: read.input,
     subject: request.digest,

@@ -1,9 +1,10 @@
-import type { Digest } from "../bytes/index.js";
+import { type Digest, sha256 } from "../bytes/index.js";
 import { LazuliError } from "../errors/index.js";
-import { openToc } from "../estargz/index.js";
+import { openToc, TOC_DIGEST_ANNOTATION } from "../estargz/index.js";
 import type { BlobSource } from "../registry/index.js";
+import { type DecompressFrame, openZstdChunked } from "../zstdchunked/index.js";
 import type { CompileInput } from "./compile-worker.js";
-import type { EstargzIndex, LayerFormat, LayerIndexSource } from "./contract.js";
+import type { EstargzIndex, LayerFormat, LayerIndexSource, ZstdChunkedIndex } from "./contract.js";
 import { fetchedChannel } from "./events.js";
 import { readBlobRange } from "./read-blob.js";
 
@@ -18,6 +19,7 @@ export interface ReadIndex {
 interface ReadIndexOptions {
   readonly source: BlobSource;
   readonly index: LayerIndexSource;
+  readonly decompress: DecompressFrame;
   readonly signal: AbortSignal;
 }
 
@@ -60,7 +62,14 @@ async function readOnce(
   const { index } = options;
   switch (index.kind) {
     case "estargz":
-      return await readEstargz({ ...options, index }, cost);
+      return await readEstargz({ ...options, index }, cost).catch(async (thrown: unknown) => {
+        if (LazuliError.from(thrown).reason !== "zstd-chunked") throw thrown;
+        // One annotation names the TOC of both, and without a media type only the footer tells them apart.
+        const annotations = { [TOC_DIGEST_ANNOTATION]: index.tocDigest };
+        return await readZstdChunked({ ...options, index: { kind: "zstdchunked", annotations } }, cost);
+      });
+    case "zstdchunked":
+      return await readZstdChunked({ ...options, index }, cost);
   }
 }
 
@@ -81,5 +90,23 @@ async function readEstargz(
     input: { format: "estargz", toc, payloadEnd, blobSize: source.size },
     format: "estargz",
     indexDigest: tocDigest,
+  };
+}
+
+async function readZstdChunked(
+  { source, index, decompress, signal }: ReadIndexOptions & { readonly index: ZstdChunkedIndex },
+  cost: IndexBytes,
+): Promise<Omit<ReadIndex, "fetchedBytes">> {
+  const { toc, dialect, payloadEnd } = await openZstdChunked({
+    blobSize: source.size,
+    read: async (request) => cost.count(await readBlobRange(source, request)),
+    decompress,
+    annotations: index.annotations,
+    signal,
+  });
+  return {
+    input: { format: "zstdchunked", toc, dialect, payloadEnd, blobSize: source.size },
+    format: "zstdchunked",
+    indexDigest: sha256(toc),
   };
 }

@@ -1,6 +1,7 @@
 import { linkSignals } from "../async/index.js";
 import { type Digest, parseDigest } from "../bytes/index.js";
 import type { LayerRequest } from "../layer/index.js";
+import { MANIFEST_CHECKSUM_ANNOTATION, STARGZ_MANIFEST_CHECKSUM_ANNOTATION } from "../zstdchunked/index.js";
 import { type LayerRegistry, loadExternalToc } from "./external-toc.js";
 import { firstLabel, labelNames } from "./labels.js";
 import type { FoundLayer, HostContent, LayerResolver, Resolution, ResolveLayer } from "./resolver.js";
@@ -18,7 +19,8 @@ const SIZE_LOOKUP_TIMEOUT_MS = 250;
 const NEIGHBOURS_MAX = 256;
 
 interface LayerFacts extends Pick<LayerRequest, "digest" | "mediaType"> {
-  readonly tocDigest: Digest | undefined;
+  /** Of the descriptor; for the layer that is asked for also its labels with the same keys. */
+  readonly annotations: Readonly<Record<string, string>>;
 }
 
 interface Told {
@@ -83,7 +85,7 @@ function resolution(
 ): Resolution {
   const reference = told.reference ?? found?.reference;
   const digest = told.digest ?? found?.layer.digest;
-  const tocDigest = told.tocDigest ?? annotatedToc(found?.layer.annotations);
+  const annotations = { ...found?.layer.annotations, ...request.labels };
   const known = { reference: reference ?? "", digest };
   if (reference === undefined || digest === undefined) {
     return {
@@ -94,7 +96,7 @@ function resolution(
       known,
     };
   }
-  if (tocDigest === undefined) {
+  if (!hasIndex(annotations)) {
     return {
       kind: "unknown",
       reason: "no-toc-digest",
@@ -114,7 +116,7 @@ function resolution(
   });
   return {
     kind: "layer",
-    request: layer({ digest, tocDigest, mediaType: found?.layer.mediaType ?? "" }, found?.layer.size),
+    request: layer({ digest, annotations, mediaType: found?.layer.mediaType ?? "" }, found?.layer.size),
     neighbours: neighbourFacts(request.labels, digest, found).map(({ size, ...facts }) => layer(facts, size)),
   };
 }
@@ -122,8 +124,10 @@ function resolution(
 function indexOf(
   registry: LayerRegistry,
   reference: string,
-  { digest, tocDigest }: LayerFacts,
+  { digest, annotations }: LayerFacts,
 ): LayerRequest["index"] {
+  if (hasZstdChunked(annotations)) return { kind: "zstdchunked", annotations };
+  const tocDigest = annotatedToc(annotations);
   if (tocDigest === undefined) return undefined;
   return {
     kind: "estargz",
@@ -142,14 +146,24 @@ function neighbourFacts(
     return found.neighbours.slice(0, NEIGHBOURS_MAX).map((layer) => ({
       digest: layer.digest,
       mediaType: layer.mediaType,
-      tocDigest: annotatedToc(layer.annotations),
+      annotations: layer.annotations,
       size: layer.size,
     }));
   }
   const listed = (firstLabel(labels, labelNames.layers) ?? "").split(",", NEIGHBOURS_MAX);
   return [...new Set(listed.map((text) => text.trim()))]
     .filter((text) => text !== "" && text !== own)
-    .map((text) => ({ digest: parseDigest(text), mediaType: "", tocDigest: undefined, size: undefined }));
+    .map((text) => ({ digest: parseDigest(text), mediaType: "", annotations: {}, size: undefined }));
+}
+
+function hasIndex(annotations: Readonly<Record<string, string>>): boolean {
+  return hasZstdChunked(annotations) || annotatedToc(annotations) !== undefined;
+}
+
+function hasZstdChunked(annotations: Readonly<Record<string, string>>): boolean {
+  return [MANIFEST_CHECKSUM_ANNOTATION, STARGZ_MANIFEST_CHECKSUM_ANNOTATION].some((key) =>
+    Object.hasOwn(annotations, key),
+  );
 }
 
 function annotatedToc(annotations: Readonly<Record<string, string>> | undefined): Digest | undefined {

@@ -50,7 +50,9 @@ async function requestFor(registry: Registry, name: { reference: string; digest:
     signal: new AbortController().signal,
   });
   if (resolution.kind !== "layer") throw new Error("the labels name a layer");
-  return resolution.request;
+  const { index } = resolution.request;
+  if (index?.kind !== "estargz") throw new Error("the labels name a TOC");
+  return { ...resolution.request, index };
 }
 
 t.test("labelResolver() finds the TOC of a layer in the TOC image of its reference", async (t) => {
@@ -63,7 +65,7 @@ t.test("labelResolver() finds the TOC of a layer in the TOC image of its referen
   const source = await request.openSource({});
   const opened = await openToc({
     blobSize: source.size,
-    ...request.index!,
+    ...request.index,
     read: async (range) => {
       const pieces: Buffer[] = [];
       for await (const piece of source.readRange(range)) pieces.push(piece);
@@ -78,7 +80,7 @@ t.test("labelResolver() says why a TOC can't be had from the TOC image", async (
   const digest = server.addBlob(layer.blob);
   const reference = `${server.host}/library/app:v1`;
   const load = async (name: { reference: string; digest: string }) =>
-    await (await requestFor(registry, name)).index!.loadExternalToc!({});
+    await (await requestFor(registry, name)).index.loadExternalToc!({});
   await t.rejects(load({ reference, digest }), { code: "NOT_FOUND" }, "no such image");
   addTocImage(server, "v1-esgztoc");
   await t.rejects(load({ reference, digest: stranger }), { code: "NOT_FOUND", reason: "toc-layer-missing" });
@@ -96,5 +98,5 @@ t.test("labelResolver() says why a TOC can't be had from the TOC image", async (
   const left = new AbortController();
   left.abort(new Error("left"));
   const request = await requestFor(registry, { reference, digest });
-  await t.rejects(request.index!.loadExternalToc!({ signal: left.signal }), /left/);
+  await t.rejects(request.index.loadExternalToc!({ signal: left.signal }), /left/);
 });
