@@ -1,0 +1,28 @@
+import { dataLoss } from "../errors/index.js";
+import { WINDOW_BYTES } from "./limits.js";
+import type { SpanLayout } from "./span-units.js";
+
+export interface CheckWindowOptions {
+  readonly layout: Pick<SpanLayout, "units" | "windows">;
+  readonly unit: number;
+  /** What the data file holds before the unit: its last 32 KiB, or all of it where that is less. */
+  readonly before: Uint8Array;
+}
+
+/**
+ * Compares the window that a unit was decoded with to the bytes that do stand before it. A span's digest covers what lies
+ * in the blob, so that a zTOC with another window makes other bytes of the same blob; once the unit before is there, it
+ * can be told. @throws DATA_LOSS with reason `zinfo-window-mismatch`
+ */
+export function checkWindow(options: CheckWindowOptions): void {
+  const { layout, unit, before } = options;
+  const end = (unit + 1) * WINDOW_BYTES;
+  const known = Math.min(layout.units[unit]!.dataOffset, WINDOW_BYTES);
+  if (before.length >= known) {
+    const window = layout.windows.subarray(end - known, end);
+    if (window.equals(before.subarray(before.length - known))) return;
+  }
+  throw dataLoss(`Cannot use zTOC: the window of span ${unit} is not what stands before it`, {
+    reason: "zinfo-window-mismatch",
+  });
+}
