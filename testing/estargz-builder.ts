@@ -224,7 +224,7 @@ class LayerWriter {
   }
 }
 
-function commonFields(entry: LayerEntry): TocEntryJson {
+export function commonFields(entry: LayerEntry): TocEntryJson {
   const xattrs = Object.entries(entry.xattrs ?? {});
   return {
     name: entry.name,
