@@ -67,14 +67,6 @@ Napi::Value deleteCall(const Napi::CallbackInfo& info) {
   });
 }
 
-Napi::Value commitCall(const Napi::CallbackInfo& info) {
-  return answered(info.Env(), [&]() -> Napi::Value {
-    return later<std::monostate>(
-        info.Env(), "commitTransaction",
-        [path = textArgument(info[0], "path")] { return commitTransaction(path), std::monostate{}; }, nothing);
-  });
-}
-
 Napi::Value accountedUsageCall(const Napi::CallbackInfo& info) {
   return answered(info.Env(), [&]() -> Napi::Value {
     return later<std::optional<TreeUsage>>(
@@ -94,7 +86,6 @@ Napi::Object initBtrfs(Napi::Env env, Napi::Object exports) {
   btrfs.Set("snapshotSubvolume", Napi::Function::New(env, snapshotCall, "snapshotSubvolume"));
   btrfs.Set("setSubvolumeReadOnly", Napi::Function::New(env, setReadOnlyCall, "setSubvolumeReadOnly"));
   btrfs.Set("deleteSubvolume", Napi::Function::New(env, deleteCall, "deleteSubvolume"));
-  btrfs.Set("commitTransaction", Napi::Function::New(env, commitCall, "commitTransaction"));
   btrfs.Set("accountedUsage", Napi::Function::New(env, accountedUsageCall, "accountedUsage"));
   exports.Set("btrfs", btrfs);
   return exports;

@@ -242,13 +242,6 @@ void deleteSubvolume(const std::string& path) {
   control(folder.get(), BTRFS_IOC_SNAP_DESTROY, &args, "btrfs_snap_destroy", path);
 }
 
-void commitTransaction(const std::string& path) {
-  const FileDescriptor folder = openFolder(path);
-  uint64_t transaction = 0;
-  control(folder.get(), BTRFS_IOC_START_SYNC, &transaction, "btrfs_start_sync", path);
-  control(folder.get(), BTRFS_IOC_WAIT_SYNC, &transaction, "btrfs_wait_sync", path);
-}
-
 std::optional<TreeUsage> accountedUsage(const std::string& path) {
   const FileDescriptor folder = openSubvolume(path);
   if (!isAccounting(folder.get())) return std::nullopt;

@@ -12,15 +12,14 @@ namespace lazuli {
 
 /** The number that `mount -o subvolid=` takes. */
 uint64_t subvolumeId(const std::string& path);
-/** Makes an empty subvolume with mode 0755. */
+/** Makes an empty subvolume with mode 0755. Not durable: fsync it and the folder that holds it. */
 void createSubvolume(const std::string& path);
-/** Makes a subvolume that has what another one has at this moment, what is written there included. */
+/** Makes a subvolume that has what another one has at this moment, unwritten pages too. Durable. */
 void snapshotSubvolume(const std::string& source, const std::string& target, bool isReadOnly);
+/** Durable. */
 void setSubvolumeReadOnly(const std::string& path, bool isReadOnly);
 /** Deletes a subvolume with all that were made in it. ENOENT where nothing is. */
 void deleteSubvolume(const std::string& path);
-/** Makes durable what was done to subvolumes and folders, but not what was written to files. */
-void commitTransaction(const std::string& path);
 /**
  * What a subvolume and those in it hold that no other one does, by the file system's own accounts: no walk through the
  * tree. Inodes are those changed since it was made. Syncs the file system, because the accounts follow its commits.

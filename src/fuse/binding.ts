@@ -154,14 +154,13 @@ export interface NativeTrees {
 export interface NativeBtrfs {
   /** What `mount -o subvolid=` takes. */
   subvolumeId(path: string): Promise<number>;
-  /** An empty one, mode 0755. */
+  /** An empty one, mode 0755. Not durable before it and the folder that holds it are synced. */
   createSubvolume(path: string): Promise<void>;
+  /** Durable, with what was written to the source and is in memory only. */
   snapshotSubvolume(source: string, target: string, isReadOnly: boolean): Promise<void>;
   setSubvolumeReadOnly(path: string, isReadOnly: boolean): Promise<void>;
   /** With all that were made inside it; ENOENT for nothing. */
   deleteSubvolume(path: string): Promise<void>;
-  /** Makes durable what was done to subvolumes and folders, not what was written to files. */
-  commitTransaction(path: string): Promise<void>;
   /** What a subvolume holds that no other one does, by the quota groups; undefined where they are off or don't hold. */
   accountedUsage(path: string): Promise<NativeUsage | undefined>;
 }

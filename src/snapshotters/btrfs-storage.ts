@@ -1,3 +1,4 @@
+import { dirname } from "node:path";
 import { LazuliError } from "../errors/index.js";
 import type { NativeBinding } from "../fuse/index.js";
 import { failurePoint, log } from "../observe/index.js";
@@ -5,7 +6,7 @@ import { btrfsDevice } from "./btrfs-device.js";
 import { type BtrfsPlace, BtrfsPlaces } from "./btrfs-places.js";
 import type { Mount, SnapshotKind, SnapshotUsage } from "./contract.js";
 import type { SnapshotStorage, StorageOptions, StoredSnapshot } from "./storage.js";
-import { finished } from "./tree-calls.js";
+import { finished, syncFolder } from "./tree-calls.js";
 
 const created = failurePoint("snapshots.btrfs.created");
 const frozen = failurePoint("snapshots.btrfs.frozen");
@@ -54,7 +55,9 @@ class BtrfsStorage implements SnapshotStorage {
     try {
       await this.#make(place, parent === undefined ? undefined : this.#committedPath(parent.id));
       created.pass();
-      await this.#binding.btrfs.commitTransaction(this.#places.root);
+      // The kernel makes a snapshot durable by itself, and an empty subvolume not.
+      if (parent === undefined) await syncFolder(place.path);
+      await syncFolder(dirname(place.path));
       return release;
     } catch (thrown) {
       release[Symbol.dispose]();
@@ -88,7 +91,7 @@ class BtrfsStorage implements SnapshotStorage {
     const accounted = isRepeated ? undefined : await this.#binding.btrfs.accountedUsage(path);
     await this.#binding.btrfs.snapshotSubvolume(path, target.path, true);
     frozen.pass();
-    await this.#binding.btrfs.commitTransaction(this.#places.root);
+    await syncFolder(dirname(target.path));
     return accounted ?? (await this.#walkedUsage(target.path, snapshot, options));
   }
 

@@ -1,4 +1,4 @@
-import { chmod, mkdir, open, readdir, rename } from "node:fs/promises";
+import { chmod, mkdir, readdir, rename } from "node:fs/promises";
 import { join } from "node:path";
 import pLimit from "p-limit";
 import { invalidArgument, LazuliError } from "../errors/index.js";
@@ -6,7 +6,7 @@ import type { NativeBinding } from "../fuse/index.js";
 import { failurePoint, log } from "../observe/index.js";
 import type { Mount, SnapshotKind, SnapshotUsage } from "./contract.js";
 import type { SnapshotStorage, StorageOptions, StoredSnapshot } from "./storage.js";
-import { finished } from "./tree-calls.js";
+import { finished, syncFolder } from "./tree-calls.js";
 
 const copied = failurePoint("snapshots.native.copied");
 const synced = failurePoint("snapshots.native.synced");
@@ -163,13 +163,4 @@ class NativeStorage implements SnapshotStorage {
 
 function showsParent({ kind, parents }: StoredSnapshot): boolean {
   return kind === "view" && parents.length > 0;
-}
-
-async function syncFolder(path: string): Promise<void> {
-  const folder = await open(path, "r");
-  try {
-    await folder.sync();
-  } finally {
-    await folder.close();
-  }
 }

@@ -133,6 +133,42 @@ t.test("BtrfsStorage keeps trees as subvolumes", async (t) => {
   });
 });
 
+t.test("create() and commit() are on disk when they return", async (t) => {
+  const root = await btrfsDisk(t);
+  const image = join(root, "../disk");
+  // What a loss of power would leave: all that the file system keeps in memory is not in it.
+  const onDisk = async (): Promise<string[]> => {
+    const copy = `${image}.copy`;
+    await command("cp", ["--sparse=always", image, copy]);
+    const { stdout } = await command("btrfs", ["inspect-internal", "dump-tree", "-t", "1", copy]);
+    return [...stdout.matchAll(/root ref key .* name (\d+)$/gm)].map((match) => match[1] ?? "").sort();
+  };
+  const storage = await createBtrfsStorage({ root, binding });
+  using _first = await storage.create(snapshotOf(1, "active"));
+  t.same(await onDisk(), ["1"]);
+  using _second = await storage.create(snapshotOf(2, "view"));
+  t.same(await onDisk(), ["1", "2"]);
+  await storage.commit(snapshotOf(1, "active"));
+  t.same(await onDisk(), ["1", "1", "2"]);
+  using _third = await storage.create(snapshotOf(3, "active", 1));
+  t.same(await onDisk(), ["1", "1", "2", "3"]);
+  const umask = process.umask(0o077);
+  using _fourth = await storage.create(snapshotOf(4, "active"));
+  process.umask(umask);
+  t.same(await onDisk(), ["1", "1", "2", "3", "4"]);
+});
+
+t.test("create(), commit() and remove() may be called for many at once", async (t) => {
+  const root = await btrfsDisk(t);
+  const storage = await createBtrfsStorage({ root, binding });
+  const ids = Array.from({ length: 60 }, (_, index) => index + 1);
+  const made = await Promise.all(ids.map(async (id) => await storage.create(snapshotOf(id, "active"))));
+  for (const one of made) one[Symbol.dispose]();
+  await Promise.all(ids.map(async (id) => await storage.commit(snapshotOf(id, "active"))));
+  await Promise.all(ids.map(async (id) => await storage.remove(id, "committed")));
+  t.same(await names(root), ids.map((id) => `snapshots/${id}`).sort());
+});
+
 t.test("remove() deletes the subvolumes that a container made", async (t) => {
   const root = await btrfsDisk(t);
   const storage = await createBtrfsStorage({ root, binding });

@@ -10,13 +10,6 @@ import { type Kind, openSnapshotter, treeOf } from "./native-workload.js";
 const program = fileURLToPath(new URL("./native-workload.js", import.meta.url));
 const PASSES_MAX = 20;
 const KILLED = 137;
-const shared = [
-  "snapshots.create.stored",
-  "snapshots.commit.frozen",
-  "snapshots.commit.recorded",
-  "snapshots.remove.recorded",
-];
-
 async function trees(root: string): Promise<string[]> {
   const folders = await readdir(root);
   const found = await Promise.all(
@@ -53,7 +46,7 @@ async function killEverywhere(t: Test, kind: Kind): Promise<void> {
   const disk = await btrfsDisk(t);
   const own = failurePointNames().filter((name) => name.startsWith(`snapshots.${kind}.`));
   t.ok(own.length > 2, "it has failure points");
-  for (const point of [...own, ...shared]) {
+  for (const point of own) {
     for (let pass = 1; ; pass += 1) {
       const folder = join(disk, `${point}-${pass}`);
       await mkdir(folder);
