@@ -1,0 +1,28 @@
+import t from "tap";
+import { type HostileCase, verdictOf } from "./estargz-case.js";
+import { zstdContentCases } from "./zstdchunked-content-cases.js";
+import { zstdFrameCases } from "./zstdchunked-frame-cases.js";
+
+const sets: Readonly<Record<string, { cases: readonly HostileCase[]; least: number }>> = {
+  "openZstdChunked() refuses each hostile footer, annotation and frame": { cases: zstdFrameCases, least: 90 },
+  "compileZstdChunked() and readTarSplit() refuse each hostile content": {
+    cases: zstdContentCases,
+    least: 60,
+  },
+};
+
+for (const [name, { cases, least }] of Object.entries(sets)) {
+  t.test(name, async (t) => {
+    for (const hostile of cases) {
+      const { code, reason } = hostile;
+      t.same(await verdictOf(hostile), { code, reason }, hostile.name);
+    }
+    t.equal(
+      new Set(cases.map((hostile) => hostile.name)).size,
+      cases.length,
+      "each case has a name of its own",
+    );
+    t.ok(cases.length >= least, `${cases.length} named cases`);
+    t.comment(`${cases.length} named cases`);
+  });
+}
