@@ -12,8 +12,8 @@ export interface CollectionParts {
   readonly content: NamespacedContent;
   /** By the name that rows have. */
   readonly snapshotters: ReadonlyMap<string, NamespacedSnapshotter>;
-  /** Name of the snapshotter whose snapshots are the engine's layers. */
-  readonly lazyName: string;
+  /** Name of the snapshotter whose snapshots are the engine's layers; undefined: none is served. */
+  readonly lazyName: string | undefined;
   readonly now: () => bigint;
 }
 

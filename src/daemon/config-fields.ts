@@ -1,7 +1,7 @@
 import { invalidArgument } from "../errors/index.js";
 import { formatDuration, formatSize, parseDuration, parseSize } from "./units.js";
 
-export type TomlValue = string | number | boolean | readonly string[];
+export type TomlValue = string | number | boolean | readonly string[] | Readonly<Record<string, string>>;
 
 /** How the values of a key are read from TOML and from a flag, and written back. */
 interface FieldKind<T> {
@@ -31,6 +31,8 @@ export interface Field<T> extends FieldFacts {
   readonly initial: T;
   /** Shown in the commented default where there is no default. */
   readonly example: TomlValue | undefined;
+  /** There is no default: the key has to be set. `initial` is of no type then, and nobody reads it. */
+  readonly isMandatory?: true;
 }
 
 type Declared<T> = FieldFacts & { readonly initial: TomlValue; readonly kind: FieldKind<NonNullable<T>> };
@@ -69,23 +71,54 @@ export const choiceField = <Choice extends string>(
   const { choices, ...facts } = given;
   return required({ ...facts, kind: choiceKind(choices) });
 };
-export const optionalPathField = (given: FieldFacts & { example: string }): Field<string | undefined> => ({
-  ...given,
-  kind: pathKind,
-  initial: undefined,
-});
-export const optionalListenField = (given: FieldFacts & { example: string }): Field<string | undefined> => ({
-  ...given,
-  kind: listenKind,
-  initial: undefined,
-});
+export const textsField = (given: Given & { initial: readonly string[] }): Field<readonly string[]> =>
+  required({ ...given, kind: textsKind });
+export const textTableField = (
+  given: FieldFacts & { initial: Readonly<Record<string, string>> },
+): Field<Readonly<Record<string, string>>> => required({ ...given, kind: textTableKind });
+
+type Exampled = FieldFacts & { readonly example: string };
+
+export const optionalTextField = (given: Exampled): Field<string | undefined> => optional(given, oneTextKind);
+export const optionalPathField = (given: Exampled): Field<string | undefined> => optional(given, pathKind);
+export const optionalSocketField = (given: Exampled): Field<string | undefined> =>
+  optional(given, socketKind);
+export const optionalListenField = (given: Exampled): Field<string | undefined> =>
+  optional(given, listenKind);
+export const optionalBooleanField = (given: FieldFacts & { example: boolean }): Field<boolean | undefined> =>
+  optional(given, booleanKind);
+
+function optional<T>(
+  given: FieldFacts & { readonly example: TomlValue },
+  kind: FieldKind<T>,
+): Field<T | undefined> {
+  return { ...given, kind: kind as FieldKind<NonNullable<T>>, initial: undefined };
+}
+
+export const mandatorySocketField = (given: Exampled): Field<string> => mandatory(given, socketKind);
+export const mandatoryChoiceField = <Choice extends string>(
+  given: FieldFacts & { readonly example: Choice; readonly choices: readonly Choice[] },
+): Field<Choice> => {
+  const { choices, ...facts } = given;
+  return mandatory(facts, choiceKind(choices));
+};
+
+function mandatory<T extends string>(given: Exampled, kind: FieldKind<T>): Field<T> {
+  return {
+    ...given,
+    kind: kind as FieldKind<NonNullable<T>>,
+    initial: undefined as never,
+    isMandatory: true,
+  };
+}
 
 /** PATH_MAX of Linux without its closing zero. */
 const PATH_LENGTH_MAX = 4095;
 /** sun_path of a Unix socket without its closing zero (unix(7)). */
 const SOCKET_PATH_LENGTH_MAX = 107;
-/** More folders than this in a list are a mistake. */
+/** A longer list or table is a mistake. */
 const LIST_LENGTH_MAX = 64;
+const TEXT_BYTES_MAX = 4096;
 
 const durationKind = textKind('duration, e.g. "30s"', parseDuration, formatDuration);
 const NO_DELAY = "0s";
@@ -124,6 +157,38 @@ const pathsKind: FieldKind<readonly string[]> = {
     return value.map((path) => pathKind.fromToml(path));
   },
   fromTexts: (texts) => pathsKind.fromToml(texts),
+  toToml: (value) => value,
+};
+
+const oneTextKind = textKind(
+  `text of 1 to ${TEXT_BYTES_MAX} bytes`,
+  (text) => {
+    const bytes = Buffer.byteLength(text);
+    if (bytes === 0 || bytes > TEXT_BYTES_MAX) throw wrong(`text of 1 to ${TEXT_BYTES_MAX} bytes`, text);
+    return text;
+  },
+  String,
+);
+
+const textsKind: FieldKind<readonly string[]> = {
+  wanted: "list of texts",
+  fromToml(value) {
+    if (!Array.isArray(value) || value.length > LIST_LENGTH_MAX) throw wrong(this.wanted, value);
+    return value.map((text) => oneTextKind.fromToml(text));
+  },
+  fromTexts: (texts) => textsKind.fromToml(texts),
+  toToml: (value) => value,
+};
+
+const textTableKind: FieldKind<Readonly<Record<string, string>>> = {
+  wanted: "table of texts",
+  fromToml(value) {
+    const isTable = typeof value === "object" && value !== null && !Array.isArray(value);
+    if (!isTable || Object.keys(value).length > LIST_LENGTH_MAX) throw wrong(this.wanted, value);
+    return Object.fromEntries(Object.entries(value).map(([key, text]) => [key, oneTextKind.fromToml(text)]));
+  },
+  fromTexts: (texts) =>
+    textTableKind.fromToml(Object.fromEntries(texts.map((text) => text.split(/=(.*)/s, 2)))),
   toToml: (value) => value,
 };
 

@@ -13,6 +13,7 @@ import {
   sizeField,
   socketField,
 } from "./config-fields.js";
+import type { namedTableFields } from "./config-named-tables.js";
 
 /**
  * Every key of the config, once: parsing, flags, `lazuli config default`, `lazuli config dump` and docs/config.md
@@ -254,10 +255,17 @@ type ValuesOf<Fields> = {
   readonly [Name in keyof Fields]: Fields[Name] extends Field<infer Value> ? Value : never;
 };
 
+/** The tables of one kind by the operator's names for them. */
+type NamedTables = {
+  readonly [Kind in keyof typeof namedTableFields]: Readonly<
+    Record<string, ValuesOf<(typeof namedTableFields)[Kind]["fields"]>>
+  >;
+};
+
 /** The config as the program sees it: checked, whole, in milliseconds and bytes. */
 export type Config = ValuesOf<typeof topFields> & {
   readonly [Table in keyof typeof tableFields]: ValuesOf<(typeof tableFields)[Table]>;
-};
+} & NamedTables;
 
 /** A key with its place in both worlds. */
 export interface ConfigKey {

@@ -1,6 +1,7 @@
 import { stringify } from "smol-toml";
-import type { TomlValue } from "./config-fields.js";
+import type { Field, TomlValue } from "./config-fields.js";
 import { type Config, type ConfigKey, configKeys } from "./config-keys.js";
+import { type NamedTable, namedTables } from "./config-named-tables.js";
 
 const COMMENT_WIDTH = 100;
 
@@ -24,9 +25,10 @@ export function defaultConfigText(): string {
     lines.push("", ...(table === "" ? [] : [`[${table}]`]));
     for (const [index, key] of keys.entries()) {
       if (index > 0) lines.push("");
-      lines.push(...comment(key.field.meaning), `# ${assignment(key, key.field.initial)}`);
+      lines.push(...comment(key.field.meaning), `# ${assignment(key.field, key.field.initial)}`);
     }
   });
+  for (const table of namedTables) lines.push("", ...exampleTable(table));
   return `${lines.join("\n")}\n`;
 }
 
@@ -38,8 +40,9 @@ export function dumpConfig(config: Config): string {
     const set = keys.filter((key) => place[key.name] !== undefined);
     if (set.length === 0) return;
     if (table !== "") lines.push("", `[${table}]`);
-    for (const key of set) lines.push(assignment(key, place[key.name]));
+    for (const key of set) lines.push(assignment(key.field, place[key.name]));
   });
+  for (const table of namedTables) lines.push(...dumpTables(table, config[table.name as keyof Config]));
   return `${lines.join("\n")}\n`;
 }
 
@@ -61,23 +64,50 @@ export function configPage(): string {
   forEachTable((table, keys) => {
     lines.push("", table === "" ? "## At the top" : `## [${table}]`, "", tableMeanings[table] ?? "");
     lines.push("", "| key | default | value | flag | meaning |", "|---|---|---|---|---|");
-    for (const key of keys) lines.push(pageRow(key));
+    for (const { field, flag } of keys) {
+      const variable = field.environment === undefined ? "" : ` (or \`${field.environment}\`)`;
+      lines.push(pageRow(field, `\`--${flag}\`${variable}`));
+    }
   });
+  for (const table of namedTables) {
+    lines.push("", `## [${table.key}.<name>]`, "", table.meaning, "");
+    lines.push("| key | default | value | meaning |", "|---|---|---|---|");
+    for (const field of Object.values(table.fields)) lines.push(pageRow(field));
+  }
   return `${lines.join("\n")}\n`;
 }
 
-function pageRow(key: ConfigKey): string {
-  const { field } = key;
-  const initial = field.initial === undefined ? "not set" : `\`${tomlOf(key, field.initial)}\``;
-  const variable = field.environment === undefined ? "" : ` (or \`${field.environment}\`)`;
+/** The flag's cell is left out for a key that has none. */
+function pageRow(field: Field<unknown>, flag?: string): string {
+  const initial = field.initial === undefined ? "not set" : `\`${tomlOf(field, field.initial)}\``;
   const cells = [
     `\`${field.key}\``,
-    initial,
+    field.isMandatory ? "must be set" : initial,
     field.kind.wanted,
-    `\`--${key.flag}\`${variable}`,
+    ...(flag === undefined ? [] : [flag]),
     field.meaning,
   ];
   return `| ${cells.map((cell) => cell.replaceAll("|", "\\|")).join(" | ")} |`;
+}
+
+/** A table that an operator would have to name first: all of it is commented out, and set in a little. */
+function exampleTable(table: NamedTable): string[] {
+  const lines = [...comment(table.meaning), "#", `#   [${table.key}.${table.example}]`];
+  for (const field of Object.values(table.fields)) {
+    const keyLine = `#   ${assignment(field, field.initial)}`;
+    lines.push(...comment(field.meaning).map((line) => line.replace("# ", "#   # ")), keyLine);
+  }
+  return lines;
+}
+
+function dumpTables(table: NamedTable, tables: unknown): string[] {
+  return Object.entries(tables as Record<string, Record<string, unknown>>).flatMap(([name, values]) => [
+    "",
+    `[${table.key}.${tomlKey(name)}]`,
+    ...Object.entries(table.fields)
+      .filter(([key]) => values[key] !== undefined)
+      .map(([key, field]) => assignment(field, values[key])),
+  ]);
 }
 
 function forEachTable(visit: (table: string, keys: readonly ConfigKey[]) => void): void {
@@ -89,18 +119,26 @@ function forEachTable(visit: (table: string, keys: readonly ConfigKey[]) => void
   }
 }
 
-function assignment(key: ConfigKey, value: unknown): string {
-  return `${key.field.key} = ${value === undefined ? literal(key.field.example ?? "") : tomlOf(key, value)}`;
+function assignment(field: Field<unknown>, value: unknown): string {
+  return `${field.key} = ${value === undefined ? literal(field.example ?? "") : tomlOf(field, value)}`;
 }
 
-function tomlOf(key: ConfigKey, value: unknown): string {
-  return literal(key.field.kind.toToml(value as never));
+function tomlOf(field: Field<unknown>, value: unknown): string {
+  return literal(field.kind.toToml(value as never));
 }
 
 function literal(value: TomlValue): string {
+  if (typeof value === "object" && !Array.isArray(value)) {
+    const pairs = Object.entries(value).map(([key, text]) => `${tomlKey(key)} = ${literal(text)}`);
+    return pairs.length === 0 ? "{}" : `{ ${pairs.join(", ")} }`;
+  }
   return stringify({ value })
     .replace(/^value = /, "")
     .trim();
+}
+
+function tomlKey(key: string): string {
+  return /^[A-Za-z0-9_-]+$/.test(key) ? key : literal(key);
 }
 
 function comment(text: string): string[] {

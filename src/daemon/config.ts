@@ -2,6 +2,9 @@ import { readFile } from "node:fs/promises";
 import { parse, TomlError } from "smol-toml";
 import { invalidArgument, LazuliError, notFound } from "../errors/index.js";
 import { type Config, type ConfigKey, configKeys, tableFields } from "./config-keys.js";
+import { isTable, readNamedTables } from "./config-named.js";
+import { namedTables } from "./config-named-tables.js";
+import { checkSnapshotters } from "./config-snapshotters.js";
 import { nearestWord } from "./nearest.js";
 
 export const CONFIG_FILE_DEFAULT = "/etc/lazuli/config.toml";
@@ -24,11 +27,12 @@ export function readConfig(sources: ConfigSources): Config {
   const problems: string[] = [];
   const document = sources.text === undefined ? {} : parseToml(sources.text, sources.file);
   findUnknown(document, problems);
-  const config: Record<string, unknown> = {};
+  const config: Record<string, unknown> = readNamedTables(document, problems);
   for (const key of configKeys) {
     const place = key.table === "" ? config : tableOf(config, key.table);
     place[key.name] = effectiveValue(key, { document, sources, problems });
   }
+  if (problems.length === 0) problems.push(...checkSnapshotters(config as unknown as Config));
   if (problems.length > 0) {
     throw invalidArgument(
       `Cannot read config ${sources.file ?? "from the command line"}: ${problems.join("; ")}`,
@@ -97,6 +101,7 @@ function parseToml(text: string, file: string | undefined): Record<string, unkno
 function findUnknown(document: Record<string, unknown>, problems: string[]): void {
   const tables = Object.keys(tableFields);
   for (const [name, value] of Object.entries(document)) {
+    if (namedTables.some(({ key }) => key === name)) continue;
     if (tables.includes(name)) {
       if (!isTable(value)) problems.push(`"${name}" must be a table, written [${name}]`);
       else for (const key of Object.keys(value)) reportUnknown({ table: name, key, problems });
@@ -108,7 +113,10 @@ function reportUnknown(at: { table: string; key: string; problems: string[] }): 
   const siblings = configKeys.filter((key) => key.table === at.table).map((key) => key.field.key);
   if (siblings.includes(at.key)) return;
   const elsewhere = configKeys.find((key) => key.table !== at.table && key.field.key === at.key);
-  const candidates = at.table === "" ? [...siblings, ...Object.keys(tableFields)] : siblings;
+  const candidates =
+    at.table === ""
+      ? [...siblings, ...Object.keys(tableFields), ...namedTables.map(({ key }) => key)]
+      : siblings;
   const meant = nearestWord(at.key, candidates) ?? elsewhere?.path;
   const place = at.table === "" ? "" : ` in [${at.table}]`;
   at.problems.push(
@@ -142,8 +150,4 @@ function effectiveValue(
 function tableOf(config: Record<string, unknown>, name: string): Record<string, unknown> {
   config[name] ??= {};
   return config[name] as Record<string, unknown>;
-}
-
-function isTable(value: unknown): value is Record<string, unknown> {
-  return typeof value === "object" && value !== null && !Array.isArray(value) && !(value instanceof Date);
 }

@@ -1,7 +1,6 @@
 import { join } from "node:path";
 import type { ConnectRouter } from "@connectrpc/connect";
 import type { LogicalBlobs, NamespacedContent } from "../content/index.js";
-import { invalidArgument } from "../errors/index.js";
 import { ImageTable, LeaseTable, NamespaceTable } from "../metadata/index.js";
 import {
   contentService,
@@ -20,9 +19,11 @@ import {
 } from "../services/index.js";
 import type { NamespacedSnapshotter } from "../snapshotters/index.js";
 import type { Config } from "./config-keys.js";
+import { findSnapshotter } from "./find-snapshotter.js";
 import type { Metrics } from "./metrics.js";
 import { ladderOf } from "./mount-ladder.js";
 import type { NodeParts } from "./node-parts.js";
+import type { ServedSnapshotter } from "./served-snapshotters.js";
 
 export interface DaemonRoutesOptions extends NodeParts {
   readonly config: Config;
@@ -32,6 +33,8 @@ export interface DaemonRoutesOptions extends NodeParts {
   readonly content: NamespacedContent;
   readonly blobs: LogicalBlobs;
   readonly snapshotters: ReadonlyMap<string, NamespacedSnapshotter>;
+  /** The facts of the same snapshotters. */
+  readonly served: readonly ServedSnapshotter[];
   readonly collection: NodeCollection;
 }
 
@@ -44,7 +47,7 @@ export function daemonRoutes(options: DaemonRoutesOptions): readonly ((router: C
   return [
     contentService((context) => options.blobs.over(options.content.for(context))),
     snapshotsServiceOf((name, headers) =>
-      snapshotterOf(options.snapshotters, name).for(requestContext(headers)),
+      findSnapshotter(options.snapshotters, name).for(requestContext(headers)),
     ),
     imagesService({ images: new ImageTable({ metadata, now }), collection: scheduler, events }),
     leasesService({ leases: new LeaseTable({ metadata, now }), collection: scheduler, now }),
@@ -63,24 +66,8 @@ export function daemonRoutes(options: DaemonRoutesOptions): readonly ((router: C
   ];
 }
 
-/** The messages are containerd's (services/snapshots). @throws INVALID_ARGUMENT */
-function snapshotterOf(
-  snapshotters: ReadonlyMap<string, NamespacedSnapshotter>,
-  name: string,
-): NamespacedSnapshotter {
-  if (name === "") throw invalidArgument("snapshotter argument missing", { reason: "snapshotter-missing" });
-  const found = snapshotters.get(name);
-  if (found === undefined) {
-    throw invalidArgument(`snapshotter not loaded: ${name}`, {
-      subject: name,
-      reason: "snapshotter-unknown",
-    });
-  }
-  return found;
-}
-
 /** What clients look for: the kinds of parts under containerd's words for them. */
-function pluginsOf({ config, snapshotters }: DaemonRoutesOptions): PluginFacts[] {
+function pluginsOf({ config, served }: DaemonRoutesOptions): PluginFacts[] {
   const plain = { capabilities: [], exports: {} };
   const services = [
     "content",
@@ -99,12 +86,7 @@ function pluginsOf({ config, snapshotters }: DaemonRoutesOptions): PluginFacts[]
       capabilities: [],
       exports: { root: join(config.root, "content") },
     },
-    ...[...snapshotters.keys()].map((id) => ({
-      type: "io.containerd.snapshotter.v1",
-      id,
-      capabilities: [],
-      exports: { root: config.root, enable_remote_snapshot_annotations: "true" },
-    })),
+    ...served.map(({ name, plugin }) => ({ type: "io.containerd.snapshotter.v1", id: name, ...plugin })),
     { type: "io.containerd.gc.v1", id: "scheduler", ...plain },
     ...services.map((id) => ({ type: "io.containerd.grpc.v1", id, ...plain })),
   ];

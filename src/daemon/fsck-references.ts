@@ -9,10 +9,12 @@ import {
   type Metadata,
   namespacedSnapshots,
   snapshotRows,
+  snapshotTables,
 } from "../metadata/index.js";
 import type { Finding } from "./fsck-finding.js";
 import type { FsckParts } from "./fsck-parts.js";
 import { rawRows, soundRow, soundRows } from "./fsck-rows.js";
+import { kindOf } from "./snapshotter-kinds.js";
 
 const REFERENCE = "containerd.io/gc.ref.content";
 const SNAPSHOTS = "snapshots/";
@@ -123,7 +125,11 @@ async function checkContainers({ metadata }: FsckParts): Promise<Finding[]> {
 export async function checkNamespacedSnapshots({ metadata }: FsckParts): Promise<Finding[]> {
   const findings: Finding[] = [];
   for (const row of await soundRows(metadata, namespacedSnapshots)) {
-    if (soundRow(metadata, snapshotRows, [row.storeKey]) !== undefined) continue;
+    const kind = kindOf(metadata, row.snapshotter);
+    // What is behind a socket can't be looked at.
+    if (kind === "proxy") continue;
+    const below = kind === "lazy" ? snapshotRows : snapshotTables(row.snapshotter).rows;
+    if (soundRow(metadata, below, [row.storeKey]) !== undefined) continue;
     const key = [row.namespace, row.snapshotter, row.key];
     findings.push({
       kind: "snapshot-missing",

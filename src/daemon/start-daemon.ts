@@ -10,19 +10,20 @@ import {
 } from "../content/index.js";
 import { type GrpcServer, serveGrpc } from "../services/index.js";
 import { namespacedSnapshotter } from "../snapshotters/index.js";
+import { withCallContext } from "./call-context.js";
 import { startCollection } from "./collection.js";
 import type { Config } from "./config-keys.js";
+import { DAEMON_LAZY_NAME } from "./config-snapshotters.js";
 import { daemonRoutes } from "./daemon-routes.js";
 import type { Metrics } from "./metrics.js";
 import { serveMetrics } from "./metrics-server.js";
 import { type NodeParts, startNodeParts } from "./node-parts.js";
+import { startProxiedSnapshotters } from "./proxied-snapshotters.js";
 import type { Running } from "./run-server.js";
 import { startScrubbing } from "./scrubbing.js";
+import { startOwnSnapshotters } from "./served-snapshotters.js";
 import { serverId } from "./server-id.js";
 import { Startup } from "./startup.js";
-
-/** What clients ask for when they are told nothing else: the lazy snapshotter stands in its place. */
-const SNAPSHOTTER_NAME = "overlayfs";
 
 export interface StartDaemonOptions {
   readonly config: Config;
@@ -67,12 +68,16 @@ async function startParts(startup: Startup, options: StartDaemonOptions): Promis
   );
   const content = namespacedContent({ metadata, store, now, policy: config.content.sharingPolicy });
   const blobs = logicalBlobs({ source });
-  const snapshotters = new Map([
-    [
-      SNAPSHOTTER_NAME,
-      namespacedSnapshotter({ metadata, snapshotter: node.snapshotter, name: SNAPSHOTTER_NAME, now }),
-    ],
-  ]);
+  const served = [
+    ...(await startOwnSnapshotters(startup, { config, ...node, lazyName: DAEMON_LAZY_NAME })),
+    ...(await startProxiedSnapshotters(startup, { config, metadata })),
+  ];
+  const snapshotters = new Map(
+    served.map(({ name, snapshotter }) => [
+      name,
+      withCallContext(namespacedSnapshotter({ metadata, snapshotter, name, now })),
+    ]),
+  );
   const collection = await startup.part(
     "garbage collection",
     () =>
@@ -82,7 +87,7 @@ async function startParts(startup: Startup, options: StartDaemonOptions): Promis
         engine,
         content,
         snapshotters,
-        lazyName: SNAPSHOTTER_NAME,
+        lazyName: served.find(({ isLazy }) => isLazy)?.name,
         now,
       }),
     ({ scheduler }) => scheduler.close(),
@@ -94,6 +99,7 @@ async function startParts(startup: Startup, options: StartDaemonOptions): Promis
     content,
     blobs,
     snapshotters,
+    served,
     collection,
   });
   const server = await startup.part(

@@ -1,9 +1,20 @@
-import { type GrpcServer, nodeService, serveGrpc, snapshotsService } from "../services/index.js";
+import type { ConnectRouter } from "@connectrpc/connect";
+import {
+  type GrpcServer,
+  nodeService,
+  serveGrpc,
+  snapshotsService,
+  snapshotsServiceOf,
+} from "../services/index.js";
+import { healthService } from "../snapshotter-kit/index.js";
 import type { Config } from "./config-keys.js";
+import { SNAPSHOTTER_LAZY_NAME } from "./config-snapshotters.js";
+import { findSnapshotter } from "./find-snapshotter.js";
 import type { Metrics } from "./metrics.js";
 import { serveMetrics } from "./metrics-server.js";
 import { ladderOf } from "./mount-ladder.js";
 import { type NodeParts, startNodeParts } from "./node-parts.js";
+import { type ServedSnapshotter, startOwnSnapshotters } from "./served-snapshotters.js";
 import { Startup } from "./startup.js";
 
 export interface StartSnapshotterOptions {
@@ -38,10 +49,19 @@ async function startParts(startup: Startup, options: StartSnapshotterOptions): P
     address: config.snapshotter.address,
     contentAddress: config.containerd.enabled ? config.containerd.address : undefined,
   });
+  const served = await startOwnSnapshotters(startup, { config, ...parts, lazyName: SNAPSHOTTER_LAZY_NAME });
+  for (const { name, snapshotter, address } of served) {
+    if (address === undefined) continue;
+    await startup.part(
+      `socket of ${name}`,
+      () => serveOn(config, address, [snapshotsService(snapshotter)]),
+      (server) => server.close(),
+    );
+  }
   const server = await startup.part(
     "socket",
-    () => serve({ ...options, ...parts }),
-    (served) => served.close(),
+    () => serveShared({ ...options, ...parts, served }),
+    (server) => server.close(),
   );
   const { address } = config.metrics;
   await startup.part(
@@ -52,18 +72,15 @@ async function startParts(startup: Startup, options: StartSnapshotterOptions): P
   return parts;
 }
 
-async function serve(
-  parts: StartSnapshotterOptions & NodeParts,
+/** The socket of `lazuli` commands, and of all snapshotters that have none of their own. */
+async function serveShared(
+  parts: StartSnapshotterOptions & NodeParts & { readonly served: readonly ServedSnapshotter[] },
 ): Promise<GrpcServer & { isReady: () => boolean }> {
   const { config, version, metrics, engine, snapshotter } = parts;
   const counters = (): Readonly<Record<string, number>> => metrics.totals();
   const node = nodeService({ version, engine, snapshotter, ladder: ladderOf(engine), counters });
-  const server = await serveGrpc({
-    socketPath: config.snapshotter.address,
-    mode: 0o600,
-    routes: [snapshotsService(snapshotter), node],
-    closeTimeoutMs: config.snapshotter.stopTimeoutMs,
-  });
+  const shared = parts.served.filter(({ address }) => address === undefined);
+  const server = await serveOn(config, config.snapshotter.address, [sharedSnapshots(shared), node]);
   let isReady = true;
   return {
     isReady: () => isReady,
@@ -72,4 +89,25 @@ async function serve(
       await server.close();
     },
   };
+}
+
+/** One alone takes any name, since containerd's config says what it calls a plugin; several are told apart by it. */
+function sharedSnapshots(served: readonly ServedSnapshotter[]): (router: ConnectRouter) => void {
+  const [only] = served;
+  if (only !== undefined && served.length === 1) return snapshotsService(only.snapshotter);
+  const byName = new Map(served.map(({ name, snapshotter }) => [name, snapshotter]));
+  return snapshotsServiceOf((name) => findSnapshotter(byName, name));
+}
+
+async function serveOn(
+  config: Config,
+  socketPath: string,
+  routes: readonly ((router: ConnectRouter) => void)[],
+): Promise<GrpcServer> {
+  return await serveGrpc({
+    socketPath,
+    mode: 0o600,
+    routes: [...routes, healthService()],
+    closeTimeoutMs: config.snapshotter.stopTimeoutMs,
+  });
 }

@@ -1,0 +1,142 @@
+import {
+  durationField,
+  type Field,
+  mandatoryChoiceField,
+  mandatorySocketField,
+  optionalBooleanField,
+  optionalPathField,
+  optionalSocketField,
+  optionalTextField,
+  textsField,
+  textTableField,
+} from "./config-fields.js";
+
+/** Kinds of snapshotters that lazuli has itself. */
+export const ownTypes = ["lazy", "overlayfs", "btrfs", "native"] as const;
+export type OwnType = (typeof ownTypes)[number];
+
+const snapshotter = {
+  type: mandatoryChoiceField({
+    key: "type",
+    choices: ownTypes,
+    example: "btrfs",
+    meaning:
+      '"lazy" is the one that this node always has, and gives it another name. The others keep whole layers, as containerd\'s snapshotters of these names do; "native" copies.',
+  }),
+  root: optionalPathField({
+    key: "root",
+    example: "/var/lib/lazuli/snapshotters/fast",
+    meaning:
+      "Folder for its trees, of mode 0700 and nobody else's. btrfs needs one on a btrfs. Without the key: `snapshotters/<name>` below the top `root`. Not for the lazy one, whose snapshots lie in the top `root`.",
+  }),
+  address: optionalSocketField({
+    key: "address",
+    example: "/run/lazuli/fast.sock",
+    meaning:
+      "Unix socket of its own in `lazuli snapshotter`, which takes requests with any snapshotter's name. Without the key it is served on `[snapshotter] address` with the others, told apart by the name in the request. `lazuli daemon` serves all of them on its one socket and does not use it.",
+  }),
+  syncRemove: optionalBooleanField({
+    key: "sync_remove",
+    example: true,
+    meaning:
+      "Delete a tree when its snapshot is removed, and not at the next clean-up. Without the key: as containerd's snapshotter of this type does (overlayfs at the clean-up, btrfs and native at once). Not for the lazy one.",
+  }),
+  upperdirLabel: optionalBooleanField({
+    key: "upperdir_label",
+    example: true,
+    meaning:
+      "Show where a snapshot's own files are by the label `containerd.io/snapshot/overlay.upperdir`. For overlayfs only.",
+  }),
+  mountOptions: textsField({
+    key: "mount_options",
+    initial: [],
+    meaning: 'Further options of every overlay mount, e.g. ["volatile"]. For overlayfs only.',
+  }),
+} as const;
+
+const proxyPlugin = {
+  type: mandatoryChoiceField({
+    key: "type",
+    choices: ["snapshot", "io.containerd.snapshotter.v1"] as const,
+    example: "snapshot",
+    meaning: "What is plugged in: a snapshotter.",
+  }),
+  address: mandatorySocketField({
+    key: "address",
+    example: "/run/soci-snapshotter-grpc/soci-snapshotter-grpc.sock",
+    meaning: "Unix socket on which it serves containerd's snapshots API. It need not be there yet.",
+  }),
+  platform: optionalTextField({
+    key: "platform",
+    example: "linux/amd64",
+    meaning: "Taken as containerd takes it; a snapshotter has the node's platform.",
+  }),
+  capabilities: textsField({
+    key: "capabilities",
+    initial: [],
+    meaning: 'What clients may ask of it, shown by `ctr plugins ls`, e.g. ["remap-ids"].',
+  }),
+  exports: textTableField({
+    key: "exports",
+    initial: {},
+    meaning:
+      'Facts for clients, shown by `ctr plugins ls`. With `enable_remote_snapshot_annotations = "true"` it is told the names of image and layers at a pull.',
+  }),
+  snapshotter: optionalTextField({
+    key: "snapshotter",
+    example: "overlayfs",
+    meaning:
+      "The snapshotter's name in requests to it. Without the key: the table's name. Plugins take any; a containerd has several.",
+  }),
+  namespace: optionalTextField({
+    key: "namespace",
+    example: "lazuli",
+    meaning:
+      "Set it where a containerd serves at the address: everything is kept in this namespace of it, which must be used for nothing else, and is labelled so that its garbage collector leaves it. Without the key the namespace of each call goes with it, as plugins expect.",
+  }),
+  connectTimeoutMs: durationField({
+    key: "connect_timeout",
+    initial: "5s",
+    meaning: "Longest time that a call waits for a socket that takes no connection, e.g. during a restart.",
+  }),
+  callTimeoutMs: durationField({
+    key: "call_timeout",
+    initial: "5m",
+    meaning: "Longest time that a call waits for its answer.",
+  }),
+} as const;
+
+/** Tables of which there are as many as the operator names: `[<key>.<name>]`. */
+export const namedTableFields = {
+  snapshotters: {
+    key: "snapshotters",
+    meaning:
+      "Our snapshotters, a table each by the name that clients ask for. Without any, only the lazy one runs: as `overlayfs` in `lazuli daemon`, and in `lazuli snapshotter` under any name. A table adds one; a table of the lazy one's name (there `overlayfs`, here `lazuli`) takes its place, and one of type `lazy` gives it another name. A name keeps its type for as long as it has snapshots.",
+    example: "fast",
+    fields: snapshotter,
+  },
+  proxyPlugins: {
+    key: "proxy_plugins",
+    meaning:
+      "Snapshotters of others that `lazuli daemon` uses by their sockets, a table each by the name that clients ask for. The keys are containerd's, and four of our own. `lazuli snapshotter` does not use them.",
+    example: "soci",
+    fields: proxyPlugin,
+  },
+} as const;
+
+/** One kind of named tables, for code that treats them all alike. */
+export interface NamedTable {
+  /** Name in `Config`. */
+  readonly name: string;
+  readonly key: string;
+  readonly meaning: string;
+  /** A name for examples. */
+  readonly example: string;
+  readonly fields: Readonly<Record<string, Field<unknown>>>;
+}
+
+export const namedTables: readonly NamedTable[] = Object.entries(namedTableFields).map(([name, table]) => ({
+  ...table,
+  name,
+  fields: table.fields as unknown as Readonly<Record<string, Field<unknown>>>,
+}));
