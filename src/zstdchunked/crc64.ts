@@ -1,7 +1,7 @@
 /** ISO 3309's polynomial, reflected; its lower half is zero, and so is that of every number in the table. */
 const POLYNOMIAL_HIGH = 0xd8000000;
 
-const table = Uint32Array.from({ length: 256 }, (_, byte) => {
+const table = Int32Array.from({ length: 256 }, (_, byte) => {
   let high = 0;
   let low = byte;
   for (let bit = 0; bit < 8; bit++) {
@@ -21,13 +21,14 @@ export class Crc64 {
   update(bytes: Uint8Array): void {
     let high = this.#high;
     let low = this.#low;
-    for (const byte of bytes) {
-      const entry = table[(low ^ byte) & 0xff]!;
+    // An iterator takes several times as long.
+    for (let at = 0; at < bytes.length; at++) {
+      const entry = table[(low ^ bytes[at]!) & 0xff]!;
       low = (low >>> 8) | (high << 24);
       high = (high >>> 8) ^ entry;
     }
-    this.#high = high >>> 0;
-    this.#low = low >>> 0;
+    this.#high = high;
+    this.#low = low;
   }
 
   /** Eight bytes, big-endian. */
