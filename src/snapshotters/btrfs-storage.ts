@@ -1,5 +1,5 @@
 import { dirname } from "node:path";
-import { LazuliError } from "../errors/index.js";
+import { LazuliError, notFound } from "../errors/index.js";
 import type { NativeBinding } from "../fuse/index.js";
 import { failurePoint, log } from "../observe/index.js";
 import { btrfsDevice } from "./btrfs-device.js";
@@ -7,6 +7,7 @@ import { type BtrfsPlace, BtrfsPlaces } from "./btrfs-places.js";
 import type { Mount, SnapshotKind, SnapshotUsage } from "./contract.js";
 import type { SnapshotStorage, StorageOptions, StoredSnapshot } from "./storage.js";
 import { finished, syncFolder } from "./tree-calls.js";
+import { TreeTurns } from "./tree-turns.js";
 
 const created = failurePoint("snapshots.btrfs.created");
 const frozen = failurePoint("snapshots.btrfs.frozen");
@@ -32,6 +33,7 @@ class BtrfsStorage implements SnapshotStorage {
   readonly #pending = new Set<number>();
   /** Ids whose committed subvolume waits for its row; forgotten when the row was seen. */
   readonly #frozen = new Set<number>();
+  readonly #turns = new TreeTurns();
 
   constructor(options: {
     places: BtrfsPlaces;
@@ -81,25 +83,12 @@ class BtrfsStorage implements SnapshotStorage {
   }
 
   async commit(snapshot: StoredSnapshot, options: StorageOptions = {}): Promise<SnapshotUsage> {
-    const { id } = snapshot;
-    const { path } = this.#places.of(id, "active");
-    const target = this.#places.of(id, "committed");
-    this.#frozen.add(id);
-    // From an earlier attempt: what is active may have changed since.
-    const isRepeated = await this.#delete(target);
-    // The frozen one shares all that was the active one's alone, and until a deleted one is gone so does that.
-    const accounted = isRepeated ? undefined : await this.#binding.btrfs.accountedUsage(path);
-    await this.#binding.btrfs.snapshotSubvolume(path, target.path, true);
-    frozen.pass();
-    await syncFolder(dirname(target.path));
-    return accounted ?? (await this.#walkedUsage(target.path, snapshot, options));
+    return await this.#turns.run(snapshot.id, async () => await this.#freeze(snapshot, options));
   }
 
   async remove(id: number, kindInUse: SnapshotKind | undefined): Promise<void> {
-    if (kindInUse !== "active") this.#frozen.delete(id);
-    for (const place of this.#places.all(id)) {
-      if (!this.#isInUse(place, kindInUse)) await this.#delete(place);
-    }
+    this.#frozen.delete(id);
+    for (const place of this.#places.all(id)) if (place.kind !== kindInUse) await this.#delete(place);
   }
 
   async removeUnknown(kindsInUse: () => ReadonlyMap<number, SnapshotKind>): Promise<void> {
@@ -115,6 +104,29 @@ class BtrfsStorage implements SnapshotStorage {
 
   async close(): Promise<void> {
     // Nothing is open between calls.
+  }
+
+  async #freeze(snapshot: StoredSnapshot, options: StorageOptions): Promise<SnapshotUsage> {
+    const { id } = snapshot;
+    const { path } = this.#places.of(id, "active");
+    options.signal?.throwIfAborted();
+    // Where another commit or a removal has come first, the frozen one is not ours to delete.
+    await this.#checkThere(id, path);
+    const target = this.#places.of(id, "committed");
+    this.#frozen.add(id);
+    // From an earlier attempt: what is active may have changed since.
+    const isRepeated = await this.#deleteNow(target);
+    // The frozen one shares all that was the active one's alone, and until a deleted one is gone so does that.
+    const accounted = isRepeated ? undefined : await this.#binding.btrfs.accountedUsage(path);
+    await this.#binding.btrfs.snapshotSubvolume(path, target.path, true);
+    frozen.pass();
+    try {
+      await syncFolder(dirname(target.path));
+      return accounted ?? (await this.#walkedUsage(target.path, snapshot, options));
+    } catch (thrown) {
+      await this.#tellFailure(target, async () => void (await this.#deleteNow(target)));
+      throw thrown;
+    }
   }
 
   #committedPath(id: number): string {
@@ -149,8 +161,26 @@ class BtrfsStorage implements SnapshotStorage {
     return kind === "committed" && kindInUse === "active" && this.#frozen.has(id);
   }
 
+  /** @throws NOT_FOUND */
+  async #checkThere(id: number, path: string): Promise<void> {
+    try {
+      await this.#binding.btrfs.subvolumeId(path);
+    } catch (thrown) {
+      if ((thrown as NodeJS.ErrnoException).code !== "ENOENT") throw thrown;
+      throw notFound(`Cannot commit snapshot ${id}: it was committed or removed meanwhile`, {
+        subject: String(id),
+        reason: "tree-missing",
+        cause: thrown,
+      });
+    }
+  }
+
+  async #delete(place: BtrfsPlace): Promise<void> {
+    await this.#turns.run(place.id, async () => await this.#deleteNow(place));
+  }
+
   /** False where nothing was. */
-  async #delete(place: BtrfsPlace): Promise<boolean> {
+  async #deleteNow(place: BtrfsPlace): Promise<boolean> {
     try {
       await this.#binding.btrfs.deleteSubvolume(place.path);
     } catch (thrown) {
@@ -162,8 +192,12 @@ class BtrfsStorage implements SnapshotStorage {
   }
 
   async #deleteOrTell(place: BtrfsPlace): Promise<void> {
+    await this.#tellFailure(place, async () => await this.#delete(place));
+  }
+
+  async #tellFailure(place: BtrfsPlace, work: () => Promise<void>): Promise<void> {
     try {
-      await this.#delete(place);
+      await work();
     } catch (thrown) {
       log.warn("Cannot delete the subvolume of a removed snapshot", {
         folder: place.path,

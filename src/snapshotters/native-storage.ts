@@ -1,12 +1,13 @@
-import { chmod, mkdir, readdir, rename } from "node:fs/promises";
+import { chmod, mkdir, readdir, rename, stat } from "node:fs/promises";
 import { join } from "node:path";
 import pLimit from "p-limit";
-import { invalidArgument, LazuliError } from "../errors/index.js";
+import { invalidArgument, LazuliError, notFound } from "../errors/index.js";
 import type { NativeBinding } from "../fuse/index.js";
 import { failurePoint, log } from "../observe/index.js";
 import type { Mount, SnapshotKind, SnapshotUsage } from "./contract.js";
 import type { SnapshotStorage, StorageOptions, StoredSnapshot } from "./storage.js";
 import { finished, syncFolder } from "./tree-calls.js";
+import { TreeTurns } from "./tree-turns.js";
 
 const copied = failurePoint("snapshots.native.copied");
 const synced = failurePoint("snapshots.native.synced");
@@ -49,6 +50,7 @@ class NativeStorage implements SnapshotStorage {
   readonly #folder: string;
   /** Folders on their way to a row: cleaning up leaves them alone. */
   readonly #pending = new Set<string>();
+  readonly #turns = new TreeTurns();
   readonly #copies = pLimit(COPIES_MAX);
 
   constructor(options: NativeStorageOptions, folder: string) {
@@ -102,13 +104,17 @@ class NativeStorage implements SnapshotStorage {
   }
 
   async commit(snapshot: StoredSnapshot, options: StorageOptions = {}): Promise<SnapshotUsage> {
-    // Before it is measured: file systems give files their blocks when they write them.
-    await this.#options.syncFileSystem(this.#path(snapshot.id));
-    return await this.usage(snapshot, options);
+    return await this.#turns.run(snapshot.id, async () => {
+      await this.#checkThere(snapshot.id);
+      // Before it is measured: file systems give files their blocks when they write them.
+      await this.#options.syncFileSystem(this.#path(snapshot.id));
+      return await this.usage(snapshot, options);
+    });
   }
 
   async remove(id: number, kindInUse: SnapshotKind | undefined): Promise<void> {
-    if (kindInUse === undefined) await this.#remove(this.#path(id));
+    if (kindInUse !== undefined) return;
+    await this.#turns.run(id, async () => await this.#remove(this.#path(id)));
   }
 
   async removeUnknown(kindsInUse: () => ReadonlyMap<number, SnapshotKind>): Promise<void> {
@@ -142,6 +148,20 @@ class NativeStorage implements SnapshotStorage {
     });
     copied.pass();
     await this.#options.syncFileSystem(folder);
+  }
+
+  /** @throws NOT_FOUND */
+  async #checkThere(id: number): Promise<void> {
+    try {
+      await stat(this.#path(id));
+    } catch (thrown) {
+      if ((thrown as NodeJS.ErrnoException).code !== "ENOENT") throw thrown;
+      throw notFound(`Cannot commit snapshot ${id}: it was removed meanwhile`, {
+        subject: String(id),
+        reason: "tree-missing",
+        cause: thrown,
+      });
+    }
   }
 
   async #remove(path: string): Promise<void> {

@@ -77,6 +77,10 @@ t.test("BtrfsStorage keeps trees as subvolumes", async (t) => {
     await t.rejects(writeFile(join(root, "snapshots/1/file"), "x"), { code: "EROFS" });
     await storage.removeUnknown(() => new Map([[1, "active" as const]]));
     t.same(await names(root), ["active/1", "snapshots/1"], "it may wait for its row");
+    await storage.remove(1, "active");
+    t.same(await names(root), ["active/1"], "its row was refused");
+    await t.rejects(storage.commit(snapshotOf(1, "active"), { signal: AbortSignal.abort() }));
+    await storage.commit(snapshotOf(1, "active"));
     await storage.remove(1, "committed");
     t.same(await names(root), ["snapshots/1"]);
     await storage.removeUnknown(() => new Map([[1, "committed" as const]]));
@@ -167,6 +171,24 @@ t.test("create(), commit() and remove() may be called for many at once", async (
   await Promise.all(ids.map(async (id) => await storage.commit(snapshotOf(id, "active"))));
   await Promise.all(ids.map(async (id) => await storage.remove(id, "committed")));
   t.same(await names(root), ids.map((id) => `snapshots/${id}`).sort());
+});
+
+t.test("commit() beside others of the same one leaves its frozen tree", async (t) => {
+  const root = await btrfsDisk(t);
+  const storage = await createBtrfsStorage({ root, binding });
+  const first = snapshotOf(1, "active");
+  (await storage.create(first))[Symbol.dispose]();
+  await writeFile(join(root, "active/1/file"), "one");
+  const commits = [1, 2, 3].map(async () => await storage.commit(first));
+  const removal = commits[1]!.then(async () => await storage.remove(1, "committed"));
+  const late = removal.then(async () => await storage.commit(first));
+  t.same(
+    (await Promise.all(commits)).map(({ inodes }) => inodes),
+    [2, 2, 2],
+  );
+  await t.rejects(late, { code: "NOT_FOUND", reason: "tree-missing" });
+  t.same(await names(root), ["snapshots/1"]);
+  t.equal(await readFile(join(root, "snapshots/1/file"), "utf8"), "one");
 });
 
 t.test("remove() deletes the subvolumes that a container made", async (t) => {
