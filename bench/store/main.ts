@@ -12,7 +12,7 @@ import { parseArgs } from "node:util";
 import { Cleanup } from "../../testing/rig/cleanup.js";
 import { unmountBelow } from "../../testing/rig/containerd.js";
 import { machineFacts, type Spread, spreadOf } from "../machine.js";
-import { type Peer, peakMiB, peers, resetPeak } from "./peer.js";
+import { type Peer, peakMiB, peers, resetPeak } from "../peer.js";
 import { blobs, collect, createImages, dropLease, ingest, listAll, takeLease } from "./work.js";
 
 const MIB = 1024 * 1024;

@@ -1,6 +1,6 @@
 import { createHash, randomBytes } from "node:crypto";
 import { WriteAction } from "../../gen/containerd/services/content/v1/content_pb.js";
-import { NAMESPACE, type Peer } from "./peer.js";
+import { NAMESPACE, type Peer } from "../peer.js";
 
 const MESSAGE_BYTES = 1024 * 1024;
 const headers = { "containerd-namespace": NAMESPACE };

@@ -1,6 +1,7 @@
 #include <napi.h>
 
 #include "btrfs_binding.h"
+#include "file_steps_binding.h"
 #include "mount_binding.h"
 #include "plane_binding.h"
 #include "syscalls_binding.h"
@@ -12,6 +13,7 @@ namespace {
 Napi::Object initModule(Napi::Env env, Napi::Object exports) {
   lazuli::PlaneBinding::define(env, exports);
   initBtrfs(env, exports);
+  initFileSteps(env, exports);
   initMounts(env, exports);
   initTrees(env, exports);
   initSyscalls(env, exports);

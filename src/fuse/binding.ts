@@ -165,6 +165,19 @@ export interface NativeBtrfs {
   accountedUsage(path: string): Promise<NativeUsage | undefined>;
 }
 
+/** One change of a file system. Modes are exact, whatever the umask is. */
+export type FileStep =
+  | { readonly kind: "makeFolder"; readonly path: string; readonly mode: number }
+  /** Of a symbolic link itself. */
+  | { readonly kind: "setOwner"; readonly path: string; readonly uid: number; readonly gid: number }
+  /** Makes the file or replaces what it holds. */
+  | { readonly kind: "writeFile"; readonly path: string; readonly mode: number; readonly bytes: Uint8Array }
+  | { readonly kind: "rename"; readonly path: string; readonly to: string }
+  /** Nothing there is fine. */
+  | { readonly kind: "unlink" | "removeFolder"; readonly path: string }
+  /** fsync of a file or folder; syncfs of the file system that holds it. */
+  | { readonly kind: "sync" | "syncFileSystem"; readonly path: string };
+
 export interface NativeBinding {
   readonly btrfs: NativeBtrfs;
   readonly trees: NativeTrees;
@@ -186,6 +199,11 @@ export interface NativeBinding {
   /** openat2(2). `resolve` is RESOLVE_* bits. Returns a close-on-exec fd. */
   openat2(dirFd: number, path: string, flags: number, mode: number, resolve: number): number;
   syncfs(fd: number): Promise<void>;
+  /**
+   * Takes the steps in order, in one go off the JS thread, where each by itself would be a switch of threads or several.
+   * Ends at the first that fails; those before it stay.
+   */
+  fileSteps(steps: readonly FileStep[]): Promise<void>;
   /** Sends data with file descriptors over a connected Unix stream socket (SCM_RIGHTS). */
   sendFds(socketFd: number, data: Uint8Array, fds: readonly number[]): void;
   /** Receives up to `dataMax` bytes and `fdsMax` descriptors, which are close-on-exec. Blocks; runs off the JS thread. */

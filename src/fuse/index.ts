@@ -25,6 +25,7 @@
  */
 export {
   type CancellableCall,
+  type FileStep,
   type IngestOptions,
   type Miss,
   type NativeBinding,

@@ -3,11 +3,12 @@ import { connect } from "node:net";
 import { join } from "node:path";
 import { type Client, createClient } from "@connectrpc/connect";
 import { createGrpcTransport, Http2SessionManager } from "@connectrpc/connect-node";
-import { Content } from "../../gen/containerd/services/content/v1/content_pb.js";
-import { Images } from "../../gen/containerd/services/images/v1/images_pb.js";
-import { Leases } from "../../gen/containerd/services/leases/v1/leases_pb.js";
-import { projectRoot } from "../../testing/rig/lab.js";
-import { type Service, startService } from "../../testing/rig/service.js";
+import { Content } from "../gen/containerd/services/content/v1/content_pb.js";
+import { Images } from "../gen/containerd/services/images/v1/images_pb.js";
+import { Leases } from "../gen/containerd/services/leases/v1/leases_pb.js";
+import { Snapshots } from "../gen/containerd/services/snapshots/v1/snapshots_pb.js";
+import { projectRoot } from "../testing/rig/lab.js";
+import { type Service, startService } from "../testing/rig/service.js";
 
 export const NAMESPACE = "bench";
 const MESSAGE_BYTES_MAX = 16 * 1024 * 1024;
@@ -19,39 +20,43 @@ export interface Peer extends AsyncDisposable {
   readonly content: Client<typeof Content>;
   readonly images: Client<typeof Images>;
   readonly leases: Client<typeof Leases>;
+  readonly snapshots: Client<typeof Snapshots>;
 }
 
-/** Each of them alone on the machine, so that neither takes the other's processor. */
-export const peers: Readonly<Record<string, (folder: string) => Promise<Peer>>> = {
-  containerd: async (folder) =>
-    await startPeer({
-      name: "containerd",
-      folder,
-      program: "containerd",
-      args: (configFile) => ["--config", configFile],
-      config: (socket) =>
-        [
-          "version = 2",
-          `root = "${join(folder, "root")}"`,
-          `state = "${join(folder, "state")}"`,
-          'disabled_plugins = ["io.containerd.grpc.v1.cri", "io.containerd.internal.v1.opt", "io.containerd.nri.v1.nri"]',
-          `[grpc]\naddress = "${socket}"`,
-        ].join("\n"),
-    }),
-  lazuli: async (folder) =>
-    await startPeer({
-      name: "lazuli",
-      folder,
-      program: join(projectRoot, "bin", "lazuli"),
-      args: (configFile) => ["daemon", "--config", configFile],
-      config: (socket) =>
-        [
-          `root = "${join(folder, "root")}"`,
-          `state = "${join(folder, "state")}"`,
-          `[daemon]\naddress = "${socket}"`,
-        ].join("\n"),
-    }),
-};
+/** The two of them on a folder, which keeps its state; `tables` are added to the config. */
+export const peers: Readonly<Record<string, (folder: string, tables?: readonly string[]) => Promise<Peer>>> =
+  {
+    containerd: async (folder, tables = []) =>
+      await startPeer({
+        name: "containerd",
+        folder,
+        program: "containerd",
+        args: (configFile) => ["--config", configFile],
+        config: (socket) =>
+          [
+            "version = 2",
+            `root = "${join(folder, "root")}"`,
+            `state = "${join(folder, "state")}"`,
+            'disabled_plugins = ["io.containerd.grpc.v1.cri", "io.containerd.internal.v1.opt", "io.containerd.nri.v1.nri"]',
+            `[grpc]\naddress = "${socket}"`,
+            ...tables,
+          ].join("\n"),
+      }),
+    lazuli: async (folder, tables = []) =>
+      await startPeer({
+        name: "lazuli",
+        folder,
+        program: join(projectRoot, "bin", "lazuli"),
+        args: (configFile) => ["daemon", "--config", configFile],
+        config: (socket) =>
+          [
+            `root = "${join(folder, "root")}"`,
+            `state = "${join(folder, "state")}"`,
+            `[daemon]\naddress = "${socket}"`,
+            ...tables,
+          ].join("\n"),
+      }),
+  };
 
 interface PeerOptions {
   readonly name: string;
@@ -88,6 +93,7 @@ async function startPeer(options: PeerOptions): Promise<Peer> {
     content: createClient(Content, transport),
     images: createClient(Images, transport),
     leases: createClient(Leases, transport),
+    snapshots: createClient(Snapshots, transport),
     [Symbol.asyncDispose]: async () => {
       sessionManager.abort();
       await service.stop();
