@@ -21,6 +21,7 @@ const rooms = [
   "zstdchunked",
   "soci",
   "fuse",
+  "mounts",
   "registry",
   "metadata",
   "content",

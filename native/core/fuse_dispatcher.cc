@@ -12,7 +12,8 @@ namespace {
 /** What we can do; the kernel's own list is taken from it. */
 constexpr uint64_t WANTED = fuse::INIT_ASYNC_READ | fuse::INIT_DO_READDIRPLUS | fuse::INIT_READDIRPLUS_AUTO |
                             fuse::INIT_PARALLEL_DIROPS | fuse::INIT_MAX_PAGES | fuse::INIT_CACHE_SYMLINKS |
-                            fuse::INIT_EXPLICIT_INVAL_DATA | fuse::INIT_EXT | fuse::INIT_HAS_RESEND;
+                            fuse::INIT_EXPLICIT_INVAL_DATA | fuse::INIT_EXT | fuse::INIT_HAS_RESEND |
+                            fuse::INIT_ALLOW_IDMAP;
 /** Read-ahead requests in flight. Those that wait for the network must not keep the others out of the queue. */
 constexpr uint16_t BACKGROUND_MAX = 1024;
 constexpr uint16_t CONGESTION_THRESHOLD = 768;

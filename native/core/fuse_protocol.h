@@ -63,6 +63,7 @@ inline constexpr uint64_t INIT_CACHE_SYMLINKS = 1ULL << 23;
 inline constexpr uint64_t INIT_EXPLICIT_INVAL_DATA = 1ULL << 25;
 inline constexpr uint64_t INIT_EXT = 1ULL << 30;
 inline constexpr uint64_t INIT_HAS_RESEND = 1ULL << 39;
+inline constexpr uint64_t INIT_ALLOW_IDMAP = 1ULL << 40;
 
 inline constexpr uint32_t OPEN_KEEP_CACHE = 1U << 1;
 inline constexpr int32_t NOTIFY_RESEND = 7;

@@ -105,7 +105,7 @@ void TreeRemap::remapFolder(const Tree& tree, const std::string& path, std::vect
 void TreeRemap::remapEntry(const Entry& entry) {
   const struct stat& facts = entry.facts;
   const bool hasNames = facts.st_nlink > 1 && !S_ISDIR(facts.st_mode);
-  if (hasNames && mapped_.contains(InodeKey(facts))) return;
+  if (hasNames && mapped_.contains(InodeKey(facts))) return touchName(entry);
   const auto uid = uids_.map(facts.st_uid);
   const auto gid = gids_.map(facts.st_gid);
   if (!uid.has_value() || !gid.has_value()) {
@@ -120,6 +120,14 @@ void TreeRemap::remapEntry(const Entry& entry) {
   struct stat after;
   if (fstatat(entry.folder, entry.name, &after, AT_SYMLINK_NOFOLLOW) != 0) throw SystemCallError(errno, "fstatat");
   if (InodeKey(after) == InodeKey(facts)) mapped_.insert(InodeKey(facts));
+}
+
+void TreeRemap::touchName(const Entry& entry) {
+  const struct stat& facts = entry.facts;
+  const int result = S_ISLNK(facts.st_mode)
+                         ? fchownat(entry.folder, entry.name, facts.st_uid, facts.st_gid, AT_SYMLINK_NOFOLLOW)
+                         : fchmodat(entry.folder, entry.name, facts.st_mode & 07777, 0);
+  if (result != 0) throw SystemCallError(errno, "fchmodat");
 }
 
 void TreeRemap::remapAttributes(const Entry& entry, const std::vector<std::string>& names) {

@@ -13,7 +13,7 @@ namespace lazuli {
 /**
  * Gives each inode of a tree the owner that the maps name: chown, for kernels and file systems without idmapped mounts.
  * What chown takes away comes back: setuid bits and capabilities, these for the mapped root; access lists are mapped. On
- * overlayfs hard links fall apart, unless it has an index: each name gets its owner all the same.
+ * overlayfs without an index hard links fall apart: each name gets its owner all the same.
  * A tree whose remapping was broken off is spoilt: nothing tells the ids that were mapped.
  */
 class TreeRemap {
@@ -28,6 +28,8 @@ class TreeRemap {
 
   void remapFolder(const Tree& tree, const std::string& path, std::vector<std::string>& folders);
   void remapEntry(const Entry& entry);
+  /** On overlayfs with an index a further name of a mapped inode comes into the upper layer only by a change of its own. */
+  static void touchName(const Entry& entry);
   void remapAttributes(const Entry& entry, const std::vector<std::string>& names);
 
   const IdRanges uids_;

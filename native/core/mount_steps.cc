@@ -31,6 +31,8 @@ constexpr unsigned CONFIG_SET_FD = 5;
 constexpr unsigned CONFIG_CREATE = 6;
 constexpr unsigned MOVE_FROM_EMPTY_PATH = 4;
 constexpr unsigned WHOLE_TREE = 0x8000;
+/** MOUNT_ATTR__ATIME. */
+constexpr uint64_t ACCESS_TIMES = 0x70;
 constexpr uint64_t NO_MAGIC_LINKS = 0x02;
 constexpr uint64_t IN_ROOT = 0x10;
 /** The kernel takes values up to this length and answers EINVAL beyond it. */
@@ -120,7 +122,9 @@ FileDescriptor cloneMount(const std::string& path, bool isRecursive) {
 }
 
 void setMountAttributes(int mount, const MountAttributes& attributes) {
-  RawAttributes raw{attributes.set, 0, 0, 0};
+  // Times of access are one choice out of several: it is taken back before it is made.
+  const uint64_t clear = (attributes.set & ACCESS_TIMES) != 0 ? ACCESS_TIMES : 0;
+  RawAttributes raw{attributes.set, clear, 0, 0};
   if (attributes.userNamespace >= 0) raw.userNamespace = static_cast<uint64_t>(attributes.userNamespace);
   const unsigned flags = AT_EMPTY_PATH | (attributes.isRecursive ? WHOLE_TREE : 0);
   if (syscall(SYS_MOUNT_SETATTR, mount, "", flags, &raw, sizeof raw) != 0) throw SystemCallError(errno, "mount_setattr");
