@@ -21,23 +21,33 @@ export interface SociTool extends AsyncDisposable {
   put(bytes: Uint8Array): Promise<Digest>;
 }
 
+/** The folder with Debian's programs. */
+export async function fetchSoci(): Promise<string> {
+  await command("bash", [join(projectRoot, "scripts", "fetch-soci.sh"), binFolder]);
+  return join(binFolder, "bin");
+}
+
+/** For a script in a mount namespace of its own: soci finds another folder in the place of its own. */
+export function privateRoot(folder: string): string {
+  return `mkdir -p ${FIXED_ROOT}; mount --bind ${folder} ${FIXED_ROOT}`;
+}
+
 /** Debian's soci with a containerd and a content store of its own, in a mount namespace where its folder is another. */
 export async function startSociTool(): Promise<SociTool> {
-  await command("bash", [join(projectRoot, "scripts", "fetch-soci.sh"), binFolder]);
+  const bin = await fetchSoci();
   const folder = await mkdtemp(join(tmpdir(), "lazuli-soci-"));
   const root = join(folder, "soci");
   await mkdir(root);
-  await mkdir(FIXED_ROOT, { recursive: true });
   const containerd = await startContainerd({ folder: join(folder, "containerd") });
   const blobs = join(root, "content", "blobs", "sha256");
-  const script = `mount --bind "$1" ${FIXED_ROOT}; shift; exec "$@"`;
+  const script = `${privateRoot(root)}; exec "$@"`;
   return {
     containerd,
     folder,
     blobs,
     run: (...args) =>
       command("unshare", [
-        ...["-m", "bash", "-euc", script, "soci", root, join(binFolder, "bin", "soci")],
+        ...["-m", "bash", "-euc", script, "soci", join(bin, "soci")],
         ...["--address", containerd.address, ...args],
       ]),
     put: async (bytes) => {
