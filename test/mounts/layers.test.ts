@@ -1,5 +1,5 @@
 import { execFile } from "node:child_process";
-import { chmodSync, closeSync, mkdirSync, openSync, writeFileSync } from "node:fs";
+import { chmodSync, closeSync, mkdirSync, openSync, readlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import t from "tap";
@@ -97,4 +97,16 @@ t.test("probeIdMapping() tries an overlay of mapped layers", async (t) => {
   const old = { mount, umount, mounts: { ...mounts, setAttributes: refusing("ENOSYS", "mount_setattr") } };
   const support = await probeIdMapping(old, base);
   t.match(support, { isSupported: false, why: /mount_setattr/ });
+});
+
+t.test("userNamespace() leaves no process behind", async (t) => {
+  const made = await Promise.all(
+    Array.from({ length: 20 }, () => binding.mounts.userNamespace("0 1000 10\n", "0 2000 10\n")),
+  );
+  const names = new Set(made.map((fd) => readlinkSync(`/proc/self/fd/${fd}`)));
+  t.equal(names.size, 20, "each is a namespace of its own");
+  for (const fd of made) closeSync(fd);
+  const { stdout } = await run("ps", ["--ppid", String(process.pid), "-o", "comm="]);
+  t.same(stdout.trim().split("\n"), ["ps"]);
+  await t.rejects(binding.mounts.userNamespace("nonsense", "0 0 1\n"), { code: "EINVAL", syscall: "write" });
 });
