@@ -3,7 +3,6 @@ import { dirname, join } from "node:path";
 import type { NativeBinding } from "../fuse/index.js";
 import type { Metadata } from "../metadata/index.js";
 import type { PluginFacts } from "../services/index.js";
-import { syncFileSystem } from "../snapshotter-kit/index.js";
 import {
   createBtrfsSnapshotter,
   createNativeSnapshotter,
@@ -79,7 +78,7 @@ async function openStored(
     binding,
     metadata,
     now: () => binding.realtimeNanoseconds(),
-    syncFileSystem,
+    syncFileSystem: (path: string) => binding.fileSteps([{ kind: "syncFileSystem", path }]),
     removal,
   };
   if (type === "btrfs") return await createBtrfsSnapshotter(common);

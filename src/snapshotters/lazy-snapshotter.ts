@@ -1,4 +1,5 @@
 import { alreadyExists } from "../errors/index.js";
+import type { NativeBinding } from "../fuse/index.js";
 import type { LayerEngine } from "../layer/index.js";
 import type { Metadata, SnapshotRow } from "../metadata/index.js";
 import type {
@@ -23,6 +24,7 @@ import { createStoredSnapshotter, type StoredSnapshotter } from "./stored-snapsh
 export interface LazySnapshotterOptions {
   /** Folder for the ordinary snapshots, on a local file system that overlayfs takes as an upper layer. */
   readonly root: string;
+  readonly binding: Pick<NativeBinding, "fileSteps" | "trees">;
   readonly metadata: Metadata;
   readonly engine: LayerEngine;
   readonly resolver: LayerResolver;
@@ -49,9 +51,9 @@ const LAYER_GRACE_MS = 300_000;
 
 /** containerd's overlayfs snapshotter, whose layers may be lazy ones of the engine. @throws INVALID_ARGUMENT */
 export async function createLazySnapshotter(options: LazySnapshotterOptions): Promise<LazySnapshotter> {
-  const { root, metadata, engine, now, syncFileSystem } = options;
+  const { root, binding, metadata, engine, now, syncFileSystem } = options;
   const overlay = options.overlay ?? (await detectOverlay());
-  const storage = await createOverlayStorage({ root, overlay, syncFileSystem, layers: engine });
+  const storage = await createOverlayStorage({ root, binding, overlay, syncFileSystem, layers: engine });
   return new LazyOverlaySnapshotter(
     options,
     await createStoredSnapshotter({ name: "", metadata, storage, now }),

@@ -1,11 +1,12 @@
 import type { Digest } from "../bytes/index.js";
 import { assert } from "../errors/index.js";
+import type { NativeBinding } from "../fuse/index.js";
 import type { LayerOwner } from "../layer/index.js";
 import type { Mount, SnapshotUsage } from "./contract.js";
-import { diskUsage } from "./disk-usage.js";
 import { type OverlayOptions, overlayMounts } from "./overlay.js";
 import { SnapshotFolders } from "./snapshot-folders.js";
 import type { SnapshotStorage, StorageOptions, StoredParent, StoredSnapshot } from "./storage.js";
+import { finished } from "./tree-calls.js";
 
 /** Parents that are layers of the engine. */
 export interface MountedLayers {
@@ -17,6 +18,7 @@ export interface OverlayStorageOptions {
   /** Folder on a local file system that overlayfs takes as an upper layer. */
   readonly root: string;
   readonly overlay: OverlayOptions;
+  readonly binding: Pick<NativeBinding, "fileSteps" | "trees">;
   /** syncfs(2) of the file system that holds a folder. */
   readonly syncFileSystem: (folder: string) => Promise<void>;
   /** undefined: no parent is a layer. */
@@ -25,7 +27,8 @@ export interface OverlayStorageOptions {
 
 /** Trees as upper layers for overlayfs, in containerd's places. @throws INVALID_ARGUMENT for an unusable root */
 export async function createOverlayStorage(options: OverlayStorageOptions): Promise<OverlayStorage> {
-  return new OverlayStorage(options, await SnapshotFolders.open(options.root));
+  const { root, binding } = options;
+  return new OverlayStorage(options, await SnapshotFolders.open({ root, binding }));
 }
 
 export class OverlayStorage implements SnapshotStorage {
@@ -74,12 +77,12 @@ export class OverlayStorage implements SnapshotStorage {
   async usage({ id, kind }: StoredSnapshot, options: StorageOptions = {}): Promise<SnapshotUsage> {
     // A view has nothing of its own.
     if (kind !== "active") return { size: 0, inodes: 0 };
-    return await diskUsage(this.#folders.upper(id), options);
+    return await this.#usage(id, options);
   }
 
   async commit({ id }: StoredSnapshot, options: StorageOptions = {}): Promise<SnapshotUsage> {
     const upper = this.#folders.upper(id);
-    const usage = await diskUsage(upper, options);
+    const usage = await this.#usage(id, options);
     // The row may not promise a layer whose bytes are still in memory.
     await this.#options.syncFileSystem(upper);
     return usage;
@@ -95,6 +98,11 @@ export class OverlayStorage implements SnapshotStorage {
 
   async close(): Promise<void> {
     // Nothing is open between calls.
+  }
+
+  async #usage(id: number, { signal }: StorageOptions): Promise<SnapshotUsage> {
+    const { trees } = this.#options.binding;
+    return await finished(() => trees.usage(this.#folders.upper(id)), signal);
   }
 
   async #lower(parent: StoredParent, options: StorageOptions): Promise<string> {

@@ -1,4 +1,5 @@
 import { failedPrecondition } from "../errors/index.js";
+import type { NativeBinding } from "../fuse/index.js";
 import type { Metadata } from "../metadata/index.js";
 import { detectOverlay, type OverlayOptions } from "./overlay.js";
 import { createOverlayStorage } from "./overlay-storage.js";
@@ -9,6 +10,7 @@ export interface OverlayfsSnapshotterOptions {
   readonly name: string;
   /** Folder on a local file system that overlayfs takes as an upper layer. */
   readonly root: string;
+  readonly binding: Pick<NativeBinding, "fileSteps" | "trees">;
   readonly metadata: Metadata;
   /** The system's clock in nanoseconds since 1970. */
   readonly now: () => bigint;
@@ -28,11 +30,11 @@ const UPPER_LABEL = "containerd.io/snapshot/overlay.upperdir";
 export async function createOverlayfsSnapshotter(
   options: OverlayfsSnapshotterOptions,
 ): Promise<StoredSnapshotter> {
-  const { name, root, metadata, now, syncFileSystem, removal, showsUpper = false } = options;
+  const { name, root, binding, metadata, now, syncFileSystem, removal, showsUpper = false } = options;
   if (name === "")
     throw failedPrecondition("Cannot open a snapshotter: want a name", { reason: "name-missing" });
   const overlay = options.overlay ?? (await detectOverlay());
-  const storage = await createOverlayStorage({ root, overlay, syncFileSystem });
+  const storage = await createOverlayStorage({ root, binding, overlay, syncFileSystem });
   return await createStoredSnapshotter({
     name,
     metadata,

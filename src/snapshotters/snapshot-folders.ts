@@ -1,8 +1,11 @@
-import { chmod, lchown, lstat, mkdir, open, readdir, rm } from "node:fs/promises";
+import { lstat, mkdir, readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { invalidArgument, LazuliError } from "../errors/index.js";
+import type { NativeBinding } from "../fuse/index.js";
 import type { LayerOwner } from "../layer/index.js";
 import { log } from "../observe/index.js";
+
+type FolderCalls = Pick<NativeBinding, "fileSteps" | "trees">;
 
 /**
  * The folders of ordinary snapshots:
@@ -12,15 +15,23 @@ import { log } from "../observe/index.js";
  */
 export class SnapshotFolders {
   readonly #folder: string;
+  readonly #binding: FolderCalls;
   /** Folders on their way to a row: cleaning up leaves them alone. */
   readonly #pending = new Set<string>();
 
-  private constructor(folder: string) {
+  private constructor(folder: string, binding: FolderCalls) {
     this.#folder = folder;
+    this.#binding = binding;
   }
 
   /** @throws INVALID_ARGUMENT for a root that overlayfs's options can't carry */
-  static async open(root: string): Promise<SnapshotFolders> {
+  static async open({
+    root,
+    binding,
+  }: {
+    readonly root: string;
+    readonly binding: FolderCalls;
+  }): Promise<SnapshotFolders> {
     if (!root.startsWith("/") || /[:,\\"\s]/.test(root)) {
       throw invalidArgument(
         `Cannot keep snapshots in ${root}: want an absolute path without colon, comma, quote, backslash or space`,
@@ -29,7 +40,7 @@ export class SnapshotFolders {
     }
     const folder = join(root, "snapshots");
     await mkdir(folder, { recursive: true, mode: 0o700 });
-    return new SnapshotFolders(folder);
+    return new SnapshotFolders(folder, binding);
   }
 
   upper(id: number): string {
@@ -59,9 +70,15 @@ export class SnapshotFolders {
     const release = { [Symbol.dispose]: () => void this.#pending.delete(name) };
     try {
       const folder = join(this.#folder, name);
-      await fill(folder, { hasWork, owner });
-      // Side by side, so that the disk can join them.
-      await Promise.all([syncFolder(folder), syncFolder(this.#folder)]);
+      const upper = join(folder, "fs");
+      await this.#binding.fileSteps([
+        { kind: "makeFolder", path: folder, mode: 0o700 },
+        { kind: "makeFolder", path: upper, mode: 0o755 },
+        ...(owner === undefined ? [] : [{ kind: "setOwner", path: upper, ...owner } as const]),
+        ...(hasWork ? [{ kind: "makeFolder", path: join(folder, "work"), mode: 0o711 } as const] : []),
+        { kind: "sync", path: folder },
+        { kind: "sync", path: this.#folder },
+      ]);
       return release;
     } catch (thrown) {
       release[Symbol.dispose]();
@@ -71,7 +88,7 @@ export class SnapshotFolders {
 
   /** Deletes a snapshot's folder, if it is there. */
   async remove(name: string): Promise<void> {
-    await rm(join(this.#folder, name), { recursive: true, force: true });
+    await this.#binding.trees.remove(join(this.#folder, name));
   }
 
   /** Owner of an upper layer, which the layer above it inherits. */
@@ -96,29 +113,5 @@ export class SnapshotFolders {
         });
       }
     }
-  }
-}
-
-async function fill(
-  folder: string,
-  options: { hasWork: boolean; owner: LayerOwner | undefined },
-): Promise<void> {
-  const upper = join(folder, "fs");
-  await mkdir(folder, { mode: 0o700 });
-  await mkdir(upper);
-  // The mode of mkdir passes through the umask.
-  await chmod(upper, 0o755);
-  if (options.owner !== undefined) await lchown(upper, options.owner.uid, options.owner.gid);
-  if (!options.hasWork) return;
-  await mkdir(join(folder, "work"));
-  await chmod(join(folder, "work"), 0o711);
-}
-
-async function syncFolder(path: string): Promise<void> {
-  const folder = await open(path, "r");
-  try {
-    await folder.sync();
-  } finally {
-    await folder.close();
   }
 }

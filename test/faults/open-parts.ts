@@ -1,4 +1,3 @@
-import { open } from "node:fs/promises";
 import { join } from "node:path";
 import { namespacedContent, openLocalStore } from "../../src/content/index.js";
 import { loadBinding } from "../../src/fuse/index.js";
@@ -24,14 +23,12 @@ export async function openParts(folder: string): Promise<OpenParts> {
   const content = namespacedContent({ metadata, store, now });
   const snapshotter = await createLazySnapshotter({
     root: folder,
+    binding,
     metadata,
     engine: new FakeEngine(join(folder, "layers")),
     resolver: labelsOnly(),
     now,
-    syncFileSystem: async (path) => {
-      await using handle = await open(path, "r");
-      await binding.syncfs(handle.fd);
-    },
+    syncFileSystem: (path) => binding.fileSteps([{ kind: "syncFileSystem", path }]),
   });
   const blobs = content.for({ namespace: ours });
   return {

@@ -57,6 +57,7 @@ export async function openStoreParts(options: {
   const content = namespacedContent({ metadata, store, now });
   const below = await createLazySnapshotter({
     root: folder,
+    binding,
     metadata,
     engine: new StandingEngine(join(folder, "layers")),
     resolver: everyLayer,
