@@ -1,6 +1,6 @@
 import { mkdir, realpath } from "node:fs/promises";
 import pLimit from "p-limit";
-import { linkSignals, SingleFlight } from "../async/index.js";
+import { KeyedQueue, linkSignals, SingleFlight } from "../async/index.js";
 import type { Digest } from "../bytes/index.js";
 import { failedPrecondition, notFound, unavailable } from "../errors/index.js";
 import type { NativeBinding, NativePlane } from "../fuse/index.js";
@@ -17,7 +17,6 @@ import type {
   LayerUsage,
 } from "./contract.js";
 import { ensuredChannel } from "./events.js";
-import { KeyedQueue } from "./keyed-queue.js";
 import { Layer } from "./layer.js";
 import { deleteLayerFolder, type LayerFiles, listLayerFolders, openLayerFolder } from "./layer-folder.js";
 import { addToPlane, LayerMounts } from "./layer-mounts.js";

@@ -178,9 +178,12 @@ export class SnapshotTable {
     });
   }
 
-  /** Checks what `commit` will check, before work is spent on it. @throws as `commit` */
-  checkCommit(names: Pick<CommittedSnapshot, "key" | "name" | "parent">): void {
-    requireCommittable({ transaction: this.#metadata, tables: this.#tables }, names);
+  /** Checks what `commit` will check, before work is spent on it. @returns the row of the key @throws as `commit` */
+  checkCommit(names: Pick<CommittedSnapshot, "key" | "name" | "parent">): SnapshotRow {
+    const view = { transaction: this.#metadata, tables: this.#tables };
+    const { active } = requireCommittable(view, names);
+    requireFree(view, names.name);
+    return active;
   }
 
   /** @throws NOT_FOUND, ALREADY_EXISTS, FAILED_PRECONDITION, INVALID_ARGUMENT */

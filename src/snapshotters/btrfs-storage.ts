@@ -1,4 +1,5 @@
 import { dirname } from "node:path";
+import { KeyedQueue } from "../async/index.js";
 import { LazuliError, notFound } from "../errors/index.js";
 import type { NativeBinding } from "../fuse/index.js";
 import { failurePoint, log } from "../observe/index.js";
@@ -7,7 +8,6 @@ import { type BtrfsPlace, BtrfsPlaces } from "./btrfs-places.js";
 import type { Mount, SnapshotKind, SnapshotUsage } from "./contract.js";
 import type { SnapshotStorage, StorageOptions, StoredSnapshot } from "./storage.js";
 import { finished, syncFolder } from "./tree-calls.js";
-import { TreeTurns } from "./tree-turns.js";
 
 const created = failurePoint("snapshots.btrfs.created");
 const frozen = failurePoint("snapshots.btrfs.frozen");
@@ -33,7 +33,7 @@ class BtrfsStorage implements SnapshotStorage {
   readonly #pending = new Set<number>();
   /** Ids whose committed subvolume waits for its row; forgotten when the row was seen. */
   readonly #frozen = new Set<number>();
-  readonly #turns = new TreeTurns();
+  readonly #turns = new KeyedQueue<number>();
 
   constructor(options: {
     places: BtrfsPlaces;

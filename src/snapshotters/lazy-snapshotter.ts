@@ -56,7 +56,7 @@ export async function createLazySnapshotter(options: LazySnapshotterOptions): Pr
   const storage = await createOverlayStorage({ root, binding, overlay, syncFileSystem, layers: engine });
   return new LazyOverlaySnapshotter(
     options,
-    await createStoredSnapshotter({ name: "", metadata, storage, now }),
+    await createStoredSnapshotter({ name: "", metadata, storage, now, rebases: true }),
   );
 }
 

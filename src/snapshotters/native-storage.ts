@@ -1,13 +1,13 @@
 import { chmod, mkdir, readdir, rename, stat } from "node:fs/promises";
 import { join } from "node:path";
 import pLimit from "p-limit";
+import { KeyedQueue } from "../async/index.js";
 import { invalidArgument, LazuliError, notFound } from "../errors/index.js";
 import type { NativeBinding } from "../fuse/index.js";
 import { failurePoint, log } from "../observe/index.js";
 import type { Mount, SnapshotKind, SnapshotUsage } from "./contract.js";
 import type { SnapshotStorage, StorageOptions, StoredSnapshot } from "./storage.js";
 import { finished, syncFolder } from "./tree-calls.js";
-import { TreeTurns } from "./tree-turns.js";
 
 const copied = failurePoint("snapshots.native.copied");
 const synced = failurePoint("snapshots.native.synced");
@@ -50,7 +50,7 @@ class NativeStorage implements SnapshotStorage {
   readonly #folder: string;
   /** Folders on their way to a row: cleaning up leaves them alone. */
   readonly #pending = new Set<string>();
-  readonly #turns = new TreeTurns();
+  readonly #turns = new KeyedQueue<number>();
   readonly #copies = pLimit(COPIES_MAX);
 
   constructor(options: NativeStorageOptions, folder: string) {

@@ -40,6 +40,7 @@ export async function createOverlayfsSnapshotter(
     metadata,
     storage,
     now,
+    rebases: true,
     ...(removal === undefined ? {} : { removal }),
     ...(showsUpper ? { shownLabels: ({ id }) => ({ [UPPER_LABEL]: storage.upper(id) }) } : {}),
   });

@@ -1,8 +1,8 @@
-import { failedPrecondition, LazuliError } from "../errors/index.js";
+import { KeyedQueue } from "../async/index.js";
+import { failedPrecondition, invalidArgument, LazuliError } from "../errors/index.js";
 import { parseFilters } from "../filters/index.js";
 import {
   type Metadata,
-  requireActive,
   type SnapshotFallback,
   type SnapshotOrigin,
   type SnapshotRow,
@@ -36,12 +36,17 @@ export interface StoredSnapshotterOptions {
   readonly now: () => bigint;
   /** Whether a tree goes when `remove` is called, or at the next `cleanup`. Default: at cleanup. */
   readonly removal?: "at-once" | "at-cleanup";
+  /** Whether a commit may set the parent (capability `rebase`): only where a tree has none of its parents' files. */
+  readonly rebases?: boolean;
   /** Labels that a snapshot shows beside its own; they are not stored. */
   readonly shownLabels?: (snapshot: {
     readonly id: number;
     readonly kind: SnapshotRow["kind"];
   }) => Readonly<Record<string, string>>;
 }
+
+/** No row has it: the table tells what is wrong. */
+const NO_ID = 0;
 
 /** What a new snapshot has beside what its client asks for. */
 export interface SnapshotFacts {
@@ -64,6 +69,8 @@ export class StoredSnapshotter implements Snapshotter {
   readonly table: SnapshotTable;
   readonly #options: StoredSnapshotterOptions;
   readonly #storage: SnapshotStorage;
+  /** Commits and removals of one tree take turns: a commit must not meet its tree half deleted. */
+  readonly #turns = new KeyedQueue<number>();
   #cleaning: Promise<void> = Promise.resolve();
 
   constructor(options: StoredSnapshotterOptions, table: SnapshotTable) {
@@ -138,20 +145,29 @@ export class StoredSnapshotter implements Snapshotter {
   async commit(request: CommitSnapshot): Promise<void> {
     checkLabels(request.labels);
     const { key, name, parent, labels, signal } = request;
-    const row = this.table.get(key);
-    requireActive(row);
-    this.table.checkCommit({ key, name, parent });
-    const usage = await this.#storage.commit(this.stored(row), { signal });
-    frozen.pass();
-    await this.table.commit({ key, name, parent, labels, usage });
-    committed.pass();
-    if (this.#removesAtOnce) await this.#removeTree(row.id, "committed");
+    const { id } = this.#committable(request);
+    await this.#turns.run(id, async () => {
+      const row = this.#committable(request);
+      const usage = await this.#storage.commit(this.stored(row), { signal });
+      frozen.pass();
+      try {
+        await this.table.commit({ key, name, parent, labels, usage });
+      } catch (thrown) {
+        // What was frozen belongs to no row.
+        await this.#removeTree(id, "active");
+        throw thrown;
+      }
+      committed.pass();
+      if (this.#removesAtOnce) await this.#removeTree(id, "committed");
+    });
   }
 
   async remove(name: string): Promise<void> {
-    const { id } = await this.table.remove(name);
-    removed.pass();
-    if (this.#removesAtOnce) await this.#removeTree(id, undefined);
+    await this.#turns.run(this.table.find(name)?.id ?? NO_ID, async () => {
+      const { id } = await this.table.remove(name);
+      removed.pass();
+      if (this.#removesAtOnce) await this.#removeTree(id, undefined);
+    });
   }
 
   async *walk(filters: readonly string[]): AsyncIterable<SnapshotInfo> {
@@ -187,6 +203,19 @@ export class StoredSnapshotter implements Snapshotter {
   stored(row: SnapshotRow): StoredSnapshot {
     const { id, kind, labels, parent } = row;
     return { id, kind, labels, parents: this.#parents(parent) };
+  }
+
+  /** @throws as `commit` */
+  #committable(request: CommitSnapshot): SnapshotRow {
+    const row = this.table.checkCommit(request);
+    const { parent } = request;
+    if (this.#options.rebases !== true && parent !== "" && parent !== row.parent) {
+      throw invalidArgument(
+        `cannot commit ${JSON.stringify(row.name)} onto ${JSON.stringify(parent)}: want a snapshotter that can rebase`,
+        { subject: row.name, reason: "rebase-unsupported" },
+      );
+    }
+    return row;
   }
 
   get #removesAtOnce(): boolean {
