@@ -7,4 +7,5 @@ export { FakeEngine } from "./fake-engine.js";
 export { type LazyRig, labelsOnly, lazyRig, noRegistry, nowNanoseconds, syncFileSystem } from "./lazy-rig.js";
 export { withMounts } from "./mounting.js";
 export { socketSnapshotter, socketTransport } from "./socket-client.js";
-export { snapshotterSuite } from "./suite.js";
+export { snapshotterSuite, suiteRows } from "./suite.js";
+export type { SuiteSnapshotter, SuiteTraits } from "./suite-case.js";

@@ -1,6 +1,7 @@
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { loadBinding } from "../../src/fuse/index.js";
 import { type Metadata, openMetadata } from "../../src/metadata/index.js";
 import {
   createLazySnapshotter,
@@ -13,11 +14,11 @@ import {
 import { command } from "../rig/command.js";
 import { FakeEngine } from "./fake-engine.js";
 
-const start = BigInt(Date.now()) * 1_000_000n - process.hrtime.bigint();
+const binding = loadBinding();
 
-/** The time in nanoseconds, as exact as this process can tell it. */
+/** The system's clock, which other programs read too. */
 export function nowNanoseconds(): bigint {
-  return start + process.hrtime.bigint();
+  return binding.realtimeNanoseconds();
 }
 
 export async function syncFileSystem(folder: string): Promise<void> {
@@ -31,11 +32,17 @@ export const noRegistry: LayerRegistry = {
   openBlob: refuse,
   fetchManifest: refuse,
   fetchBlobBytes: refuse,
+  referrers: refuse,
 };
 
 /** A resolver for layers whose labels say everything; opening a blob fails. */
 export function labelsOnly(): LayerResolver {
-  return labelResolver({ registry: noRegistry, hostContent: undefined });
+  return labelResolver({
+    registry: noRegistry,
+    hostContent: undefined,
+    soci: undefined,
+    wholeBytesMin: undefined,
+  });
 }
 
 export interface LazyRig {
@@ -44,6 +51,22 @@ export interface LazyRig {
   readonly metadata: Metadata;
   readonly snapshotter: LazySnapshotter;
   dispose(): Promise<void>;
+}
+
+/** A lazy snapshotter whose engine has no layers. */
+export async function openLazySnapshotter(place: {
+  readonly root: string;
+  readonly metadata: Metadata;
+}): Promise<LazySnapshotter> {
+  const engine = new FakeEngine(join(place.root, "layers"));
+  return await createLazySnapshotter({
+    ...place,
+    binding,
+    engine,
+    resolver: labelsOnly(),
+    now: nowNanoseconds,
+    syncFileSystem,
+  });
 }
 
 /** A lazy snapshotter on a folder of its own with a fake engine. */
@@ -59,6 +82,7 @@ export async function lazyRig(
   const { resolver = labelsOnly(), engine: _engine, folder: _folder, ...times } = options;
   const snapshotter = await createLazySnapshotter({
     root: folder,
+    binding,
     metadata,
     engine,
     resolver,

@@ -1,11 +1,12 @@
-import { mkdtemp, rmdir } from "node:fs/promises";
+import { mkdtemp, rm, rmdir, symlink } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Mount } from "../../src/snapshotters/index.js";
 import { command } from "../rig/command.js";
 
-/** Characters of options that one page of mount(2) holds. */
+/** Characters of options that one page of mount(2) holds, less what else is on it. */
 const OPTIONS_LENGTH_MAX = 4000;
+const folderOptions = ["lowerdir=", "upperdir=", "workdir="];
 
 /** Makes a snapshotter's mounts as its client does, runs the work on them, and takes them away again. */
 export async function withMounts<Result>(
@@ -26,22 +27,46 @@ export async function withMounts<Result>(
   }
 }
 
+/** The length of a mount's options as mount(2) takes them. */
+export function optionsLength(mount: Mount): number {
+  return mount.options.join(",").length;
+}
+
 async function makeMount(mount: Mount, folder: string): Promise<void> {
   if (mount.type === "bind") {
     await command("mount", ["--rbind", mount.source, folder]);
     if (mount.options.includes("ro")) await command("mount", ["-o", "remount,bind,ro", folder]);
     return;
   }
-  const options = mount.options.join(",");
-  const { text, cwd } = options.length > OPTIONS_LENGTH_MAX ? compact(options) : { text: options, cwd: "/" };
-  await command("mount", ["-t", mount.type, "-o", text, mount.source, folder], { cwd });
+  if (optionsLength(mount) > OPTIONS_LENGTH_MAX) {
+    await mountByShortNames(mount, folder);
+    return;
+  }
+  await command("mount", ["-t", mount.type, "-o", mount.options.join(","), mount.source, folder]);
 }
 
-/** Shortens the paths of an overlay by the folder that they share: the kernel reads them from the working folder. */
-function compact(options: string): { text: string; cwd: string } {
-  const paths = [...options.matchAll(/\/[^,:]+/g)].map(([path]) => path);
-  let shared = paths[0] ?? "/";
-  while (!paths.every((path) => path.startsWith(`${shared}/`)))
-    shared = shared.slice(0, shared.lastIndexOf("/"));
-  return { text: options.replaceAll(`${shared}/`, ""), cwd: shared };
+/** The kernel reads an overlay's folders from the working folder, and follows links: 500 of them fit on a page. */
+async function mountByShortNames(mount: Mount, folder: string): Promise<void> {
+  const links = await mkdtemp(join(tmpdir(), "lazuli-links-"));
+  let count = 0;
+  const shortened = async (path: string): Promise<string> => {
+    const name = (count++).toString(36);
+    await symlink(path, join(links, name));
+    return name;
+  };
+  try {
+    const options: string[] = [];
+    for (const option of mount.options) {
+      const key = folderOptions.find((name) => option.startsWith(name));
+      if (key === undefined) options.push(option);
+      else {
+        const names = await Promise.all(option.slice(key.length).split(":").map(shortened));
+        options.push(`${key}${names.join(":")}`);
+      }
+    }
+    const args = ["-t", mount.type, "-o", options.join(","), mount.source, folder];
+    await command("mount", args, { cwd: links });
+  } finally {
+    await rm(links, { recursive: true });
+  }
 }

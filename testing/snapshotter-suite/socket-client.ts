@@ -1,11 +1,19 @@
 import { connect } from "node:net";
 import { create } from "@bufbuild/protobuf";
-import { type Client, Code, ConnectError, createClient, type Transport } from "@connectrpc/connect";
+import {
+  type CallOptions,
+  type Client,
+  Code,
+  ConnectError,
+  createClient,
+  type Transport,
+} from "@connectrpc/connect";
 import { createGrpcTransport } from "@connectrpc/connect-node";
 import { type Info, InfoSchema, Snapshots } from "../../gen/containerd/services/snapshots/v1/snapshots_pb.js";
 import { type ErrorCode, errorCodes, LazuliError } from "../../src/errors/index.js";
 import { nanosecondsOf } from "../../src/services/index.js";
 import {
+  type Mount,
   type SnapshotInfo,
   type SnapshotKind,
   type Snapshotter,
@@ -20,39 +28,59 @@ export function socketTransport(socketPath: string): Transport {
   });
 }
 
+export interface SocketClientOptions {
+  /** The name in every request. Default: one that a proxy's socket does not look at. */
+  readonly snapshotter?: string;
+  /** For a daemon, which keeps the snapshots of namespaces apart. */
+  readonly namespace?: string;
+}
+
 /** A snapshotter on the other side of a socket, as containerd's proxy plugin is its client. */
-export function socketSnapshotter(socketPath: string): Snapshotter {
-  const client: Client<typeof Snapshots> = createClient(Snapshots, socketTransport(socketPath));
-  const snapshotter = "lazuli";
+export function socketSnapshotter(socketPath: string, client: SocketClientOptions = {}): Snapshotter {
+  const snapshots: Client<typeof Snapshots> = createClient(Snapshots, socketTransport(socketPath));
+  const { snapshotter = "lazuli", namespace } = client;
+  const headers = namespace === undefined ? {} : { "containerd-namespace": namespace };
+  const options = (signal?: AbortSignal): CallOptions => ({
+    headers,
+    ...(signal === undefined ? {} : { signal }),
+  });
   return {
-    stat: (key) => call(async () => infoOf((await client.stat({ snapshotter, key })).info)),
+    stat: (key) => call(async () => infoOf((await snapshots.stat({ snapshotter, key }, options())).info)),
     update: ({ name, labels, fieldPaths }) =>
       call(async () => {
         const info = create(InfoSchema, { name, labels: { ...labels } });
         const mask = fieldPaths.length === 0 ? {} : { updateMask: { paths: [...fieldPaths] } };
-        return infoOf((await client.update({ snapshotter, info, ...mask })).info);
+        return infoOf((await snapshots.update({ snapshotter, info, ...mask }, options())).info);
       }),
     usage: (key) =>
       call(async () => {
-        const { size, inodes } = await client.usage({ snapshotter, key });
+        const { size, inodes } = await snapshots.usage({ snapshotter, key }, options());
         return { size: Number(size), inodes: Number(inodes) };
       }),
-    mounts: (key) => call(async () => (await client.mounts({ snapshotter, key })).mounts),
-    prepare: ({ key, parent, labels }) =>
-      call(async () => (await client.prepare({ snapshotter, key, parent, labels: { ...labels } })).mounts),
-    view: ({ key, parent, labels }) =>
-      call(async () => (await client.view({ snapshotter, key, parent, labels: { ...labels } })).mounts),
-    commit: ({ name, key, parent, labels }) =>
+    mounts: (key) =>
+      call(async () => mountsOf((await snapshots.mounts({ snapshotter, key }, options())).mounts)),
+    prepare: ({ key, parent, labels, signal }) =>
       call(async () => {
-        await client.commit({ snapshotter, name, key, parent, labels: { ...labels } });
+        const request = { snapshotter, key, parent, labels: { ...labels } };
+        return mountsOf((await snapshots.prepare(request, options(signal))).mounts);
+      }),
+    view: ({ key, parent, labels, signal }) =>
+      call(async () => {
+        const request = { snapshotter, key, parent, labels: { ...labels } };
+        return mountsOf((await snapshots.view(request, options(signal))).mounts);
+      }),
+    commit: ({ name, key, parent, labels, signal }) =>
+      call(async () => {
+        const request = { snapshotter, name, key, parent, labels: { ...labels } };
+        await snapshots.commit(request, options(signal));
       }),
     remove: (key) =>
       call(async () => {
-        await client.remove({ snapshotter, key });
+        await snapshots.remove({ snapshotter, key }, options());
       }),
     walk: async function* (filters) {
       try {
-        for await (const batch of client.list({ snapshotter, filters: [...filters] }))
+        for await (const batch of snapshots.list({ snapshotter, filters: [...filters] }, options()))
           yield* batch.info.map(infoOf);
       } catch (thrown) {
         throw errorOf(thrown);
@@ -60,10 +88,15 @@ export function socketSnapshotter(socketPath: string): Snapshotter {
     },
     cleanup: () =>
       call(async () => {
-        await client.cleanup({ snapshotter });
+        await snapshots.cleanup({ snapshotter }, options());
       }),
     close: async () => undefined,
   };
+}
+
+/** Without what the messages have beside the fields. */
+function mountsOf(mounts: readonly Mount[]): Mount[] {
+  return mounts.map(({ type, source, target, options }) => ({ type, source, target, options }));
 }
 
 async function call<Result>(work: () => Promise<Result>): Promise<Result> {

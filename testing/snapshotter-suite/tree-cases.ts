@@ -14,12 +14,8 @@ import {
 import { join } from "node:path";
 import { command } from "../rig/command.js";
 import { withMounts } from "./mounting.js";
-import { type Applier, makeFolder, rootLabels, type SuiteRig } from "./suite-rig.js";
-import { treeFacts } from "./tree-facts.js";
-
-export type SuiteCase = (rig: SuiteRig) => Promise<void>;
-
-const LAYERS = 128;
+import { cases, type SuiteCases } from "./suite-case.js";
+import { type Applier, makeFolder } from "./suite-rig.js";
 
 const write =
   (path: string, text: string, mode = 0o644): Applier =>
@@ -59,19 +55,8 @@ function update(round: number): Applier {
   };
 }
 
-function layerOf128(index: number): Applier {
-  return async (folder) => {
-    await writeFile(join(folder, "bottom"), `way at the bottom, round ${index}`);
-    await writeFile(join(folder, `added-${index}`), String(index));
-    if (index > 0) await rm(join(folder, "changing"), { recursive: true });
-    await mkdir(join(folder, "changing"));
-    await writeFile(join(folder, "changing", `only-in-${index}`), "new");
-    if (index > 2) await unlink(join(folder, `added-${index - 2}`));
-  };
-}
-
 /** Cases that compare what is mounted with a plain folder that had the same changes. */
-export const treeCases: Readonly<Record<string, SuiteCase>> = {
+export const treeCases: SuiteCases = cases([], {
   LayerFileupdate: async (rig) => {
     const base = all(folders("etc"), write("etc/passwd", "round 0\n"), write("etc/hosts", "127.0.0.0\n"));
     await rig.checkLayers([base, update(1), update(2), update(3), update(4), update(5)]);
@@ -137,47 +122,10 @@ export const treeCases: Readonly<Record<string, SuiteCase>> = {
       },
     ]);
   },
-  ViewReadonly: async (rig) => {
-    const parent = await rig.layer("", write("foo", "foo"));
-    const above = await rig.layer(parent, write("bar", "bar"));
-    for (const name of [parent, above]) {
-      const key = rig.name("view");
-      const mounts = await rig.snapshotter.view({ key, parent: name, labels: rootLabels });
-      await withMounts(mounts, async (folder) => {
-        await rig.t.rejects(
-          writeFile(join(folder, "new"), "x"),
-          { code: "EROFS" },
-          "a view can't be written",
-        );
-      });
-      await rig.snapshotter.remove(key);
-    }
-  },
   RootPermission: async (rig) => {
-    const key = rig.name("root");
-    const mounts = await rig.snapshotter.prepare({ key, parent: "", labels: rootLabels });
+    const mounts = await rig.prepare(rig.name("root"));
     await withMounts(mounts, async (folder) => {
       rig.t.equal((await lstat(folder)).mode & 0o777, 0o755);
     });
   },
-  "128LayersMount": async (rig) => {
-    await rig.withFolder(async (flat) => {
-      let parent = "";
-      for (let index = 0; index < LAYERS; index += 1) {
-        const key = rig.name("active");
-        const mounts = await rig.snapshotter.prepare({ key, parent, labels: rootLabels });
-        const applier = layerOf128(index);
-        await withMounts(mounts, async (folder) => {
-          const isSampled = index % 16 === 0 || index === LAYERS - 1;
-          if (isSampled) rig.t.same(await treeFacts(folder), await treeFacts(flat), `before layer ${index}`);
-          await applier(folder);
-          await applier(flat);
-          if (isSampled) rig.t.same(await treeFacts(folder), await treeFacts(flat), `after layer ${index}`);
-        });
-        parent = rig.name("committed");
-        await rig.commit(parent, key);
-      }
-      await rig.checkView(parent, flat, "all layers");
-    });
-  },
-};
+});

@@ -1,0 +1,4 @@
+import t from "tap";
+import { suiteRows } from "../../testing/snapshotter-suite/index.js";
+
+await suiteRows(t, ["overlayfs, by our proxy", "overlayfs, of a namespace"]);
