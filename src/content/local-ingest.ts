@@ -1,5 +1,6 @@
-import { mkdir, open, readFile, rm, rmdir, stat, unlink, writeFile } from "node:fs/promises";
+import { open, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import type { FileStep, NativeBinding } from "../fuse/index.js";
 import type { IngestStatus } from "./contract.js";
 import { isMissing } from "./local-files.js";
 
@@ -17,38 +18,47 @@ const FACT_BYTES_MAX = 64 * 1024;
 
 const factFiles = ["ref", "startedat", "updatedat", "total"];
 
+/** Several changes of the file system in one go off the JS thread. */
+export type TakeFileSteps = NativeBinding["fileSteps"];
+
 /** Makes the folder of a new ingest. @returns whether there was none */
-export async function createIngestFolder(folder: string, facts: IngestFacts): Promise<boolean> {
+export async function createIngestFolder(options: {
+  readonly folder: string;
+  readonly facts: IngestFacts;
+  readonly fileSteps: TakeFileSteps;
+}): Promise<boolean> {
+  const { folder, facts, fileSteps } = options;
+  const write = (name: string, text: string): FileStep => ({
+    kind: "writeFile",
+    path: join(folder, name),
+    mode: 0o644,
+    bytes: Buffer.from(text),
+  });
   try {
-    await mkdir(folder, { mode: 0o755 });
+    // Without `updatedat` the ingest was updated when it was started.
+    await fileSteps([
+      { kind: "makeFolder", path: folder, mode: 0o755 },
+      write("ref", facts.ref),
+      write("startedat", timeText(facts.startedAt)),
+      ...(facts.total > 0 ? [write("total", String(facts.total))] : []),
+    ]);
   } catch (thrown) {
-    if ((thrown as NodeJS.ErrnoException).code === "EEXIST") return false;
+    const { code, syscall } = thrown as NodeJS.ErrnoException;
+    if (code === "EEXIST" && syscall === "mkdir") return false;
     throw thrown;
   }
-  // Without `updatedat` the ingest was updated when it was started.
-  const files = [
-    writeFile(join(folder, "ref"), facts.ref),
-    writeFile(join(folder, "startedat"), timeText(facts.startedAt)),
-  ];
-  if (facts.total > 0) files.push(writeFile(join(folder, "total"), String(facts.total)));
-  await Promise.all(files);
   return true;
 }
 
 /** Takes away what is left of an ingest whose data became a blob. */
-export async function removeCommittedIngest(folder: string): Promise<void> {
-  const removals = factFiles.map(async (name) => {
-    try {
-      await unlink(join(folder, name));
-    } catch (thrown) {
-      if (!isMissing(thrown)) throw thrown;
-    }
-  });
-  await Promise.all(removals);
-  await rmdir(folder).catch(async (thrown: NodeJS.ErrnoException) => {
-    if (thrown.code !== "ENOTEMPTY") throw thrown;
-    await removeIngestFolder(folder);
-  });
+export async function removeCommittedIngest(folder: string, fileSteps: TakeFileSteps): Promise<void> {
+  const removals = factFiles.map((name) => ({ kind: "unlink", path: join(folder, name) }) as const);
+  await fileSteps([...removals, { kind: "removeFolder", path: folder }]).catch(
+    async (thrown: NodeJS.ErrnoException) => {
+      if (thrown.code !== "ENOTEMPTY") throw thrown;
+      await removeIngestFolder(folder);
+    },
+  );
 }
 
 export async function noteUpdated(folder: string, updatedAt: bigint): Promise<void> {

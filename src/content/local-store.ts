@@ -25,7 +25,13 @@ import type {
   UpdateContent,
 } from "./contract.js";
 import { FolderSync, fileError, isMissing, LocalPaths, syncFolder } from "./local-files.js";
-import { createIngestFolder, ingestStatus, readIngestFacts, removeIngestFolder } from "./local-ingest.js";
+import {
+  createIngestFolder,
+  ingestStatus,
+  readIngestFacts,
+  removeIngestFolder,
+  type TakeFileSteps,
+} from "./local-ingest.js";
 import { LocalReader } from "./local-reader.js";
 import { hashFile, LocalWriter, openData } from "./local-writer.js";
 import { VerifiedBlobs } from "./verified-blobs.js";
@@ -51,6 +57,8 @@ export interface LocalStoreOptions {
   readonly root: string;
   /** Nanoseconds since 1970. */
   readonly now: () => bigint;
+  /** The native addon's. */
+  readonly fileSteps: TakeFileSteps;
   readonly repairFrom?: RepairSource;
 }
 
@@ -67,6 +75,7 @@ export interface ScrubOptions {
 export class LocalStore implements ContentStore {
   readonly #paths: LocalPaths;
   readonly #now: () => bigint;
+  readonly #fileSteps: TakeFileSteps;
   readonly #repairFrom: RepairSource | undefined;
   readonly #verified = new VerifiedBlobs();
   readonly #syncs: ReadonlyMap<string, FolderSync>;
@@ -79,6 +88,7 @@ export class LocalStore implements ContentStore {
   constructor(options: LocalStoreOptions) {
     this.#paths = new LocalPaths(options.root);
     this.#now = options.now;
+    this.#fileSteps = options.fileSteps;
     this.#repairFrom = options.repairFrom;
     this.#syncs = new Map(ALGORITHMS.map((name) => [name, new FolderSync(this.#paths.algorithm(name))]));
     this.#ingestSync = new FolderSync(this.#paths.ingests);
@@ -241,13 +251,13 @@ export class LocalStore implements ContentStore {
     const now = this.#now();
     const fresh = { ref, total, startedAt: now, updatedAt: now };
     let facts = fresh;
-    let isNew = await createIngestFolder(folder, fresh);
+    let isNew = await createIngestFolder({ folder, facts: fresh, fileSteps: this.#fileSteps });
     if (!isNew) {
       const kept = await readIngestFacts(folder);
       const isOther = kept === undefined || kept.ref !== ref;
       if (isOther || (kept.total > 0 && total > 0 && kept.total !== total)) {
         await removeIngestFolder(folder);
-        isNew = await createIngestFolder(folder, fresh);
+        isNew = await createIngestFolder({ folder, facts: fresh, fileSteps: this.#fileSteps });
       } else facts = kept;
     }
     if (isNew) begun.pass();
@@ -262,6 +272,7 @@ export class LocalStore implements ContentStore {
         hash,
         algorithm,
         unlock,
+        fileSteps: this.#fileSteps,
         now: this.#now,
         status: { ...facts, offset, expected },
         blobPath: (digest) => this.#paths.blob(digest),

@@ -7,7 +7,12 @@ import { alreadyExists, failedPrecondition, invalidArgument } from "../errors/in
 import { failurePoint } from "../observe/index.js";
 import type { CommitIngest, IngestStatus, IngestWriter, Labels } from "./contract.js";
 import { fileError, isMissing } from "./local-files.js";
-import { noteUpdated, removeCommittedIngest, removeIngestFolder } from "./local-ingest.js";
+import {
+  noteUpdated,
+  removeCommittedIngest,
+  removeIngestFolder,
+  type TakeFileSteps,
+} from "./local-ingest.js";
 
 const synced = failurePoint("content.commit.synced");
 const renamed = failurePoint("content.commit.renamed");
@@ -31,6 +36,7 @@ export interface LocalWriterOptions {
   readonly syncBlobs: (digest: Digest) => Promise<void>;
   readonly label: (digest: Digest, labels: Labels) => Promise<void>;
   readonly unlock: () => void;
+  readonly fileSteps: TakeFileSteps;
 }
 
 /** An ingest in a folder of the local store. Hashing on this thread overlaps with writing on another. */
@@ -107,7 +113,7 @@ export class LocalWriter implements IngestWriter {
     try {
       const digest = await this.#checked(request);
       await this.#options.exclusive(digest, async () => await this.#publish(digest));
-      await removeCommittedIngest(folder);
+      await removeCommittedIngest(folder, this.#options.fileSteps);
       await this.#options.label(digest, request.labels);
       return digest;
     } catch (thrown) {

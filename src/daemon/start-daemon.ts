@@ -55,7 +55,13 @@ async function startParts(startup: Startup, options: StartDaemonOptions): Promis
   const source = layerBlobSource({ layers: engine, registry });
   const store = await startup.part(
     "content store",
-    () => openLocalStore({ root: join(config.root, "content"), now, repairFrom: repairSource(source) }),
+    () =>
+      openLocalStore({
+        root: join(config.root, "content"),
+        now,
+        fileSteps: binding.fileSteps,
+        repairFrom: repairSource(source),
+      }),
     (opened) => opened.close(),
   );
   await startup.part(

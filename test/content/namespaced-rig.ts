@@ -10,6 +10,7 @@ import {
   openLocalStore,
   type SharingPolicy,
 } from "../../src/content/index.js";
+import { loadBinding } from "../../src/fuse/index.js";
 import { type Metadata, openMetadata } from "../../src/metadata/index.js";
 
 export const start = 1_700_000_000_000_000_000n;
@@ -39,7 +40,11 @@ export async function namespacedRig(
   const now = steppingClock();
   const metadata = await openMetadata({ directory: join(folder, "metadata") });
   t.teardown(async () => await metadata.close());
-  const local = await openLocalStore({ root: join(folder, "content"), now });
+  const local = await openLocalStore({
+    root: join(folder, "content"),
+    now,
+    fileSteps: loadBinding().fileSteps,
+  });
   t.teardown(async () => await local.close());
   const store = options.wrap?.(local) ?? local;
   const content = namespacedContent({ metadata, store, now, policy: options.policy ?? "shared" });

@@ -24,7 +24,7 @@ async function served(policy: "shared" | "isolated") {
     namespace: "first",
     labels: { "containerd.io/namespace.shareable": policy === "isolated" ? "true" : "false" },
   });
-  const local = await openLocalStore({ root: join(folder, "content"), now });
+  const local = await openLocalStore({ root: join(folder, "content"), now, fileSteps: binding.fileSteps });
   cleanup.add(async () => await local.close());
   const content = namespacedContent({
     metadata,
@@ -54,12 +54,12 @@ t.test("openLocalStore() passes the suite", async (t) => {
     keepsLabels: false,
     factory: async () => {
       const root = await mkdtemp(join(tmpdir(), "lazuli-local-suite-"));
-      let store = await openLocalStore({ root, now });
+      let store = await openLocalStore({ root, now, fileSteps: binding.fileSteps });
       return {
         store,
         reopen: async () => {
           await store.close();
-          store = await openLocalStore({ root, now });
+          store = await openLocalStore({ root, now, fileSteps: binding.fileSteps });
           return store;
         },
         dispose: async () => {

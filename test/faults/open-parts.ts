@@ -19,7 +19,7 @@ export async function openParts(folder: string): Promise<OpenParts> {
   const binding = loadBinding();
   const now = (): bigint => binding.realtimeNanoseconds();
   const metadata = await openMetadata({ directory: join(folder, "metadata") });
-  const store = await openLocalStore({ root: join(folder, "content"), now });
+  const store = await openLocalStore({ root: join(folder, "content"), now, fileSteps: binding.fileSteps });
   const content = namespacedContent({ metadata, store, now });
   const snapshotter = await createLazySnapshotter({
     root: folder,

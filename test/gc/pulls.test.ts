@@ -11,6 +11,7 @@ import {
   openLocalStore,
 } from "../../src/content/index.js";
 import { LazuliError } from "../../src/errors/index.js";
+import { loadBinding } from "../../src/fuse/index.js";
 import { type Collector, createCollector } from "../../src/gc/index.js";
 import {
   contents,
@@ -41,7 +42,11 @@ async function openRig(t: Test): Promise<Rig> {
   t.teardown(async () => await rm(folder, { recursive: true, force: true }));
   const metadata = await openMetadata({ directory: join(folder, "metadata") });
   t.teardown(async () => await metadata.close());
-  const store = await openLocalStore({ root: join(folder, "content"), now });
+  const store = await openLocalStore({
+    root: join(folder, "content"),
+    now,
+    fileSteps: loadBinding().fileSteps,
+  });
   t.teardown(async () => await store.close());
   const content = namespacedContent({ metadata, store, now });
   return {

@@ -53,7 +53,7 @@ export async function openStoreParts(options: {
     directory: join(folder, "metadata"),
     reserveBytes: RESERVE_BYTES,
   });
-  const store = await openLocalStore({ root: join(folder, "content"), now });
+  const store = await openLocalStore({ root: join(folder, "content"), now, fileSteps: binding.fileSteps });
   const content = namespacedContent({ metadata, store, now });
   const below = await createLazySnapshotter({
     root: folder,
