@@ -49,7 +49,7 @@ export interface TarFacts {
 export interface CompiledTar {
   /** In overlay form. File contents lie at `dataOffset` in a data file that begins with the uncompressed tar. */
   readonly root: DirectoryNode;
-  /** Of the tar and of all copies behind it. */
+  /** Of the tar and of all copies behind it, up to a multiple of 512. What neither has reads as zeros. */
   readonly dataSize: number;
   /** To be written into the data file before it is mounted; in the order of their `dataOffset`. */
   readonly needsCopy: readonly CopyRegion[];
@@ -143,7 +143,7 @@ function placeSparse(
       throw refuseTarSize("tar-file-too-large", `want at most ${DATA_BYTES_MAX} bytes with all sparse files`);
     }
   }
-  return { needsCopy, dataSize: end, bytes };
+  return { needsCopy, dataSize: aligned(end), bytes };
 }
 
 function copyRegion(content: SparseContent, place: { dataOffset: number; size: number }): CopyRegion {

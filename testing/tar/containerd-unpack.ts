@@ -4,7 +4,7 @@ import { type ClientHttp2Session, connect as connectHttp2, constants } from "nod
 import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { createClient } from "@connectrpc/connect";
+import { Code, ConnectError, createClient } from "@connectrpc/connect";
 import { Content, WriteAction } from "../../gen/containerd/services/content/v1/content_pb.js";
 import { Snapshots } from "../../gen/containerd/services/snapshots/v1/snapshots_pb.js";
 import type { Mount } from "../../src/snapshotters/index.js";
@@ -113,7 +113,7 @@ class DiffClient {
       for await (const answer of this.#content.write(stream, this.#headers)) void answer;
     } catch (error) {
       // The same layer was there already.
-      if (!String(error).includes("already exists")) throw error;
+      if (ConnectError.from(error).code !== Code.AlreadyExists) throw error;
     }
     return digest;
   }
