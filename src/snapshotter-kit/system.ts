@@ -1,4 +1,3 @@
-import { open } from "node:fs/promises";
 import { loadBinding } from "../fuse/index.js";
 
 /** The system's clock in nanoseconds since 1970, as snapshots' times have it. */
@@ -8,10 +7,5 @@ export function now(): bigint {
 
 /** Makes everything durable that was written to the file system that holds a folder (syncfs(2)). */
 export async function syncFileSystem(folder: string): Promise<void> {
-  const handle = await open(folder, "r");
-  try {
-    await loadBinding().syncfs(handle.fd);
-  } finally {
-    await handle.close();
-  }
+  await loadBinding().fileSteps([{ kind: "syncFileSystem", path: folder }]);
 }
