@@ -2,7 +2,7 @@ import type { ByteString } from "../bytes/index.js";
 import type { Xattr } from "../tree/index.js";
 import type { TarEntry, TarKind } from "./entry.js";
 import type { HeaderBlock } from "./header-block.js";
-import { DATA_BYTES_MAX } from "./limits.js";
+import { BLOCK_BYTES, DATA_BYTES_MAX } from "./limits.js";
 import { type NumberPlace, paxTime, safeDecimal } from "./numbers.js";
 import type { PaxRecords } from "./pax-records.js";
 import { refuseTar, refuseTarSize } from "./refusal.js";
@@ -15,8 +15,6 @@ export interface Extensions {
   readonly longName: ByteString;
   readonly longLink: ByteString;
 }
-
-export type EntryHead = Omit<TarEntry, "headerOffset" | "dataOffset" | "packedSize" | "sparse">;
 
 const SCHILY = "SCHILY.xattr.";
 const LIBARCHIVE = "LIBARCHIVE.xattr.";
@@ -41,16 +39,22 @@ export function isHeaderOnly(typeFlag: string): boolean {
 }
 
 /**
- * The entry that a header and its extensions make, with the size that the contents have in the archive.
+ * The entry that a header at `offset` and its extensions make. As long as nobody knows of a sparse file's map, it is one
+ * whose contents lie behind the header as they are.
  * @throws INVALID_ARGUMENT `tar-number`, `tar-time`, `tar-size`; RESOURCE_EXHAUSTED `tar-file-too-large`
  */
-export function makeEntry(block: HeaderBlock, extensions: Extensions, offset: number): EntryHead {
+export function makeEntry(
+  block: HeaderBlock,
+  extensions: Extensions,
+  place: { readonly headerOffset: number; readonly offset: number },
+): TarEntry {
   const { pax } = extensions;
+  const { offset } = place;
   const text = (key: string, otherwise: ByteString): ByteString => pax?.get(key as ByteString) || otherwise;
-  const place = (field: string): NumberPlace => ({ field, offset });
+  const placeOf = (field: string): NumberPlace => ({ field, offset });
   const number = (key: string, otherwise: number): number => {
     const value = pax?.get(key as ByteString);
-    return value ? safeDecimal(value, place(key)) : otherwise;
+    return value ? safeDecimal(value, placeOf(key)) : otherwise;
   };
   const name = extensions.longName || text("path", block.name);
   const linkName = extensions.longLink || text("linkpath", block.linkName);
@@ -59,9 +63,10 @@ export function makeEntry(block: HeaderBlock, extensions: Extensions, offset: nu
   for (const key of ["atime", "ctime"]) {
     const value = pax?.get(key as ByteString);
     // Nobody needs these, but an archive that has them wrong is refused by Go, too.
-    if (value) paxTime(value, place(key));
+    if (value) paxTime(value, placeOf(key));
   }
   const size = number("size", block.size);
+  const packedSize = isHeaderOnly(typeFlag) ? 0 : checkedSize(size, offset);
   return {
     kind: kinds[typeFlag] ?? "other",
     typeFlag,
@@ -72,12 +77,16 @@ export function makeEntry(block: HeaderBlock, extensions: Extensions, offset: nu
     gid: number("gid", block.gid),
     userName: text("uname", block.userName),
     groupName: text("gname", block.groupName),
-    mtime: mtime ? paxTime(mtime, place("mtime")) : { seconds: block.mtimeSeconds, nanoseconds: 0 },
+    mtime: mtime ? paxTime(mtime, placeOf("mtime")) : { seconds: block.mtimeSeconds, nanoseconds: 0 },
     xattrs: pax === undefined ? NO_XATTRS : schilyXattrs(pax),
     libarchiveXattrs: pax === undefined ? NO_XATTRS : libarchiveXattrs(pax, offset),
     devMajor: block.devMajor,
     devMinor: block.devMinor,
-    size: isHeaderOnly(typeFlag) ? 0 : checkedSize(size, offset),
+    size: packedSize,
+    headerOffset: place.headerOffset,
+    dataOffset: offset + BLOCK_BYTES,
+    packedSize,
+    sparse: undefined,
   };
 }
 

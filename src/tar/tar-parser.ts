@@ -1,8 +1,8 @@
 import { type ByteString, bytesOfText } from "../bytes/index.js";
-import type { SparsePart, TarEntry } from "./entry.js";
+import type { TarEntry } from "./entry.js";
 import { type HeaderBlock, isZeroBlock, parseHeaderBlock, stringField } from "./header-block.js";
 import { BLOCK_BYTES, ENTRIES_MAX, SPECIAL_BYTES_MAX, SPECIAL_HEADERS_MAX } from "./limits.js";
-import { checkedSize, type EntryHead, isHeaderOnly, makeEntry } from "./make-entry.js";
+import { checkedSize, isHeaderOnly, makeEntry } from "./make-entry.js";
 import { safeField } from "./numbers.js";
 import { type PaxRecords, parsePax } from "./pax-records.js";
 import { refuseTar, refuseTarKind, refuseTarSize, shown } from "./refusal.js";
@@ -24,17 +24,15 @@ export interface TarNeed {
 
 interface OldSparse {
   readonly kind: "old-sparse";
-  readonly head: EntryHead;
+  readonly head: TarEntry;
   readonly size: number;
   readonly map: OldSparseMap;
 }
 
 interface Sparse1 {
   readonly kind: "sparse-1.0";
-  readonly head: EntryHead;
+  readonly head: TarEntry;
   readonly map: SparseMapReader;
-  /** Of the file's bytes, map and regions. */
-  readonly end: number;
 }
 
 type State =
@@ -43,12 +41,6 @@ type State =
   | { readonly kind: "special"; readonly header: HeaderBlock }
   | OldSparse
   | Sparse1;
-
-interface EntryPlace {
-  readonly dataOffset: number;
-  readonly packedSize: number;
-  readonly sparse?: readonly SparsePart[];
-}
 
 /** Of the regions in an old GNU header, with the flag behind them. */
 const OLD_SPARSE_AT = 386;
@@ -137,12 +129,12 @@ export class TarParser {
     // A negative size is an error even where PAX gives another one.
     if (!isHeaderOnly(header.typeFlag)) checkedSize(header.size, offset);
     const extensions = { pax: this.#pax, longName: this.#longName, longLink: this.#longLink };
-    const head = makeEntry(header, extensions, offset);
+    const head = makeEntry(header, extensions, { headerOffset: this.#headerOffset, offset });
     this.#contentEnd = offset + BLOCK_BYTES + head.size;
     if (head.typeFlag === "S") return this.#startOldSparse(head, header, block);
     const dialect = this.#pax === undefined ? undefined : sparseDialect(this.#pax);
     if (dialect !== undefined) return this.#startSparse(head, dialect, this.#pax!);
-    return this.#finish(head, { dataOffset: offset + BLOCK_BYTES, packedSize: head.size });
+    return this.#finish(head);
   }
 
   #expectSpecial(header: HeaderBlock): void {
@@ -170,8 +162,9 @@ export class TarParser {
     } else {
       const pax = parsePax(bytes, offset - BLOCK_BYTES);
       if (header.typeFlag === "g") {
-        const head = makeEntry({ ...header, size: 0 }, { pax, longName: NOTHING, longLink: NOTHING }, offset);
-        return this.#finish({ ...head, size: 0 }, { dataOffset: next, packedSize: 0 });
+        const extensions = { pax, longName: NOTHING, longLink: NOTHING };
+        const entry = makeEntry(header, extensions, { headerOffset: this.#headerOffset, offset });
+        return this.#finish({ ...entry, size: 0, dataOffset: next, packedSize: 0 });
       }
       this.#pax = pax;
     }
@@ -179,7 +172,7 @@ export class TarParser {
     return undefined;
   }
 
-  #startOldSparse(head: EntryHead, header: HeaderBlock, block: Buffer): TarEntry | undefined {
+  #startOldSparse(head: TarEntry, header: HeaderBlock, block: Buffer): TarEntry | undefined {
     const { offset } = this.#need;
     if (header.format !== "gnu") {
       throw refuseTar("tar-sparse", `a sparse file of the format ${header.format}`, offset);
@@ -195,14 +188,11 @@ export class TarParser {
       this.#expect(state, next, BLOCK_BYTES);
       return undefined;
     }
-    const packedSize = state.head.size;
-    return this.#finish(
-      { ...state.head, size: state.size },
-      { dataOffset: next, packedSize, sparse: state.map.parts },
-    );
+    const { head, size, map } = state;
+    return this.#finish({ ...head, size, dataOffset: next, sparse: map.parts });
   }
 
-  #startSparse(head: EntryHead, dialect: SparseDialect, pax: PaxRecords): TarEntry | undefined {
+  #startSparse(head: TarEntry, dialect: SparseDialect, pax: PaxRecords): TarEntry | undefined {
     const { offset } = this.#need;
     if (isHeaderOnly(head.typeFlag)) {
       throw refuseTar("tar-sparse", `an entry of type ${shown(head.typeFlag)} is sparse`, offset);
@@ -210,18 +200,16 @@ export class TarParser {
     const facts = sparseFacts(pax, offset);
     const size = checkedSize(facts.size ?? head.size, offset);
     const sparseHead = { ...head, size, name: facts.name ?? head.name };
-    const place = { dataOffset: offset + BLOCK_BYTES, packedSize: head.size };
-    if (dialect === "0.x") return this.#finish(sparseHead, { ...place, sparse: sparseMapOfPax(pax, offset) });
-    const end = place.dataOffset + place.packedSize;
+    if (dialect === "0.x") return this.#finish({ ...sparseHead, sparse: sparseMapOfPax(pax, offset) });
     this.#expectMap(
-      { kind: "sparse-1.0", head: sparseHead, map: new SparseMapReader(offset), end },
-      place.dataOffset,
+      { kind: "sparse-1.0", head: sparseHead, map: new SparseMapReader(offset) },
+      head.dataOffset,
     );
     return undefined;
   }
 
   #expectMap(state: Sparse1, offset: number): void {
-    if (offset + BLOCK_BYTES > state.end) {
+    if (offset + BLOCK_BYTES > state.head.dataOffset + state.head.packedSize) {
       throw refuseTar("tar-sparse", "a sparse map does not end inside its file", this.#headerOffset);
     }
     this.#expect(state, offset, BLOCK_BYTES);
@@ -233,25 +221,25 @@ export class TarParser {
       this.#expectMap(state, next);
       return undefined;
     }
-    const packedSize = state.end - next;
-    return this.#finish(state.head, { dataOffset: next, packedSize, sparse: state.map.parts });
+    const { head, map } = state;
+    const packedSize = head.dataOffset + head.packedSize - next;
+    return this.#finish({ ...head, dataOffset: next, packedSize, sparse: map.parts });
   }
 
-  #finish(head: EntryHead, place: EntryPlace): TarEntry {
+  #finish(entry: TarEntry): TarEntry {
     this.#entries += 1;
     if (this.#entries > ENTRIES_MAX) {
       throw refuseTarSize("tar-too-many-entries", `want at most ${ENTRIES_MAX} entries`, this.#headerOffset);
     }
-    const { dataOffset, packedSize, sparse } = place;
-    if (sparse !== undefined)
-      checkSparse(sparse, { size: head.size, packedSize, offset: this.#headerOffset });
+    const { size, dataOffset, packedSize, sparse } = entry;
+    if (sparse !== undefined) checkSparse(sparse, { size, packedSize, offset: this.#headerOffset });
     this.#contentEnd = dataOffset + packedSize;
     this.#specials = 0;
     this.#pax = undefined;
     this.#longName = NOTHING;
     this.#longLink = NOTHING;
     this.#expect(HEADER, padded(this.#contentEnd), BLOCK_BYTES);
-    return { ...head, headerOffset: this.#headerOffset, dataOffset, packedSize, sparse };
+    return entry;
   }
 
   #expect(state: State, offset: number, length: number): void {
