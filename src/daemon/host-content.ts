@@ -204,7 +204,11 @@ function found(query: LayerQuery, image: IndexedImage, reference: string): Found
   return {
     reference,
     layer: layer.descriptor,
+    diffId: layer.diffId,
     manifestDigest: image.manifestDigest,
-    neighbours: image.layers.filter((other) => other !== layer).map((other) => other.descriptor),
+    manifestAnnotations: image.annotations,
+    neighbours: image.layers
+      .filter((other) => other !== layer)
+      .map(({ descriptor, diffId }) => ({ layer: descriptor, diffId })),
   };
 }

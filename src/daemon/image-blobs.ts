@@ -35,12 +35,18 @@ export async function readImage(options: ReadImage): Promise<IndexedImage | unde
     const manifest = parseManifest(bytes);
     const { digest } = manifest.config;
     const config = await reader.read({ namespace, digest, sizeMax: CONFIG_BYTES_MAX, signal });
-    return { namespace, manifestDigest, layers: imageLayers(manifest, parseImageConfig(config)) };
+    const { annotations } = manifest;
+    return {
+      namespace,
+      manifestDigest,
+      annotations,
+      layers: imageLayers(manifest, parseImageConfig(config)),
+    };
   } catch (thrown) {
     const { code, message, reason } = LazuliError.from(thrown);
     if (code === "UNAVAILABLE" || code === "DEADLINE_EXCEEDED" || signal.aborted) throw thrown;
     if (code === "NOT_FOUND") return undefined;
     log.debug("Passed over an image in the host's content store", { manifestDigest, reason, error: message });
-    return { namespace, manifestDigest, layers: [] };
+    return { namespace, manifestDigest, annotations: {}, layers: [] };
   }
 }

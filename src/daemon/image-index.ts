@@ -8,6 +8,7 @@ export const IMAGES_MAX = 1024;
 export interface IndexedImage {
   readonly namespace: string;
   readonly manifestDigest: Digest;
+  readonly annotations: Readonly<Record<string, string>>;
   /** Bottom first. */
   readonly layers: readonly ImageLayer[];
 }

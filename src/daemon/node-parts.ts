@@ -1,4 +1,4 @@
-import { mkdir, open } from "node:fs/promises";
+import { mkdir } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { failedPrecondition, LazuliError } from "../errors/index.js";
 import { loadBinding, type NativeBinding } from "../fuse/index.js";
@@ -6,7 +6,12 @@ import { type OpenLayerEngine, openLayerEngine } from "../layer/index.js";
 import { lockFolder, type Metadata, openMetadata } from "../metadata/index.js";
 import { log } from "../observe/index.js";
 import { Registry } from "../registry/index.js";
-import { createLazySnapshotter, type LazySnapshotter, labelResolver } from "../snapshotters/index.js";
+import {
+  createLazySnapshotter,
+  type LazySnapshotter,
+  labelResolver,
+  SociIndexes,
+} from "../snapshotters/index.js";
 import type { Config } from "./config-keys.js";
 import { containerdContent } from "./containerd-content.js";
 import { ensurePrivateFolder } from "./folders.js";
@@ -97,17 +102,20 @@ async function openSnapshotter(parts: SnapshotterParts): Promise<LazySnapshotter
   const { timeoutMs } = config.containerd;
   const snapshotter = await createLazySnapshotter({
     root: config.root,
+    binding,
     metadata,
     engine,
     resolver: labelResolver({
       registry,
+      soci: new SociIndexes({ registry, takesAnnotation: true, takesReferrers: false }),
+      wholeBytesMin: undefined,
       hostContent:
         reader === undefined
           ? undefined
           : hostContent({ reader, timeoutMs, hostsFolders: config.registry.configPaths }),
     }),
     now: () => binding.realtimeNanoseconds(),
-    syncFileSystem: (folder) => syncFileSystem(binding, folder),
+    syncFileSystem: (path) => binding.fileSteps([{ kind: "syncFileSystem", path }]),
     resolveTimeoutMs: config.snapshotter.resolveTimeoutMs,
   });
   return measuredSnapshotter(snapshotter, parts.metrics);
@@ -171,13 +179,4 @@ async function openEngine(parts: {
   });
   log.info("Opened the layer engine", { mount: engine.rung.kind, layers: engine.list().length });
   return engine;
-}
-
-async function syncFileSystem(binding: NativeBinding, folder: string): Promise<void> {
-  const handle = await open(folder, "r");
-  try {
-    await binding.syncfs(handle.fd);
-  } finally {
-    await handle.close();
-  }
 }

@@ -3,17 +3,10 @@ import pLimit from "p-limit";
 import { deferred, withSignal } from "../async/index.js";
 import { dataLoss, LazuliError, resourceExhausted } from "../errors/index.js";
 import { UnitTable } from "../units/index.js";
-import type { CompileInput, CompileReply } from "./compile-worker.js";
-import type { LayerOwner } from "./contract.js";
-import type { PrefetchHint } from "./layer-record.js";
+import type { CompiledIndex } from "./compile-index.js";
+import type { CompileInput } from "./compile-input.js";
+import type { CompileReply } from "./compile-worker.js";
 import { COMPILE_HEAP_MIB, COMPILE_TIMEOUT_MS, COMPILER_IDLE_MS, COMPILES_MAX } from "./limits.js";
-
-export interface CompiledLayer {
-  readonly units: UnitTable;
-  readonly meta: Uint8Array;
-  readonly prefetch: PrefetchHint;
-  readonly rootOwner: LayerOwner;
-}
 
 export interface CompileOptions {
   readonly input: CompileInput;
@@ -39,7 +32,7 @@ export class Compilers {
   }
 
   /** @throws RESOURCE_EXHAUSTED when it takes too long or too much memory, what the format throws */
-  async compile(options: CompileOptions): Promise<CompiledLayer> {
+  async compile(options: CompileOptions): Promise<CompiledIndex> {
     return await this.#limit(() => this.#compile(options));
   }
 
@@ -49,7 +42,7 @@ export class Compilers {
     await Promise.all(this.#idle.splice(0).map((worker) => worker.terminate()));
   }
 
-  async #compile(options: CompileOptions): Promise<CompiledLayer> {
+  async #compile(options: CompileOptions): Promise<CompiledIndex> {
     options.signal?.throwIfAborted();
     const worker = this.#idle.pop() ?? this.#start();
     worker.ref();
@@ -62,8 +55,8 @@ export class Compilers {
     }
     await this.#keep(worker);
     if (reply.ok) {
-      const { units, meta, prefetch, rootOwner } = reply;
-      return { units: new UnitTable(bufferOf(units)), meta, prefetch, rootOwner };
+      const { units, windows, meta, prefetch, rootOwner } = reply;
+      return { units: new UnitTable(bufferOf(units)), windows, meta, prefetch, rootOwner };
     }
     throw new LazuliError(reply.code, reply.message, {
       subject: options.subject,

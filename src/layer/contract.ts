@@ -2,7 +2,7 @@ import type { Digest } from "../bytes/index.js";
 import type { BlobSource } from "../registry/index.js";
 
 /** How the engine finds its way in a blob. All that comes from callbacks is checked against a digest that stands here. */
-export type LayerIndexSource = EstargzIndex | ZstdChunkedIndex;
+export type LayerIndexSource = EstargzIndex | ZstdChunkedIndex | SociIndex | WholeBlob;
 
 export interface EstargzIndex {
   readonly kind: "estargz";
@@ -19,6 +19,26 @@ export interface ZstdChunkedIndex {
   readonly kind: "zstdchunked";
   /** Of the layer's descriptor: they tell the position and the digest of the TOC, in either dialect. */
   readonly annotations: Readonly<Record<string, string>>;
+}
+
+export interface SociIndex {
+  readonly kind: "soci";
+  /** Brings the layer's zTOC with the digest that it must have; undefined: the image's index has none for it. */
+  readonly load: (options: LoadOptions) => Promise<LoadedZtoc | undefined>;
+  /** What to do for a layer without a zTOC. */
+  readonly otherwise: WholeBlob | undefined;
+}
+
+export interface LoadedZtoc {
+  readonly ztoc: Buffer;
+  readonly digest: Digest;
+}
+
+/** No index: the blob is fetched as a whole, once, and what is learnt on the way makes it lazy afterwards. */
+export interface WholeBlob {
+  readonly kind: "whole";
+  /** Digest that the uncompressed archive must have; undefined: nobody knows it. */
+  readonly diffId: Digest | undefined;
 }
 
 export interface LoadOptions {
@@ -38,8 +58,8 @@ export interface LayerRequest {
   readonly origin: LayerOrigin;
 }
 
-/** What a layer's index was made from. */
-export type LayerFormat = "estargz" | "zstdchunked";
+/** What a layer's index was made from; `gzip`, `zstd` and `tar`: from the whole blob. */
+export type LayerFormat = "estargz" | "zstdchunked" | "soci" | "gzip" | "zstd" | "tar";
 
 /** Where a layer came from, kept on disk. Never a secret: credentials are found at use. */
 export interface LayerOrigin {

@@ -1,7 +1,9 @@
 import { channel } from "../observe/index.js";
 
 /** Why bytes were asked for: somebody waits, the layer's landmark, nobody, or the layer's index. */
-export type FetchPriority = "demand" | "prefetch" | "background" | "index";
+export type FetchPriority = TransferPriority | "index" | "whole";
+/** Why units are fetched. */
+export type TransferPriority = "demand" | "prefetch" | "background";
 
 /** Compressed bytes that arrived from a source. */
 export const fetchedChannel = channel<{ digest: string; priority: FetchPriority; bytes: number }>(

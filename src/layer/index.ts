@@ -15,7 +15,10 @@ export type {
   LayerRequest,
   LayerStatus,
   LayerUsage,
+  LoadedZtoc,
   LoadOptions,
+  SociIndex,
+  WholeBlob,
   ZstdChunkedIndex,
 } from "./contract.js";
 export {

@@ -103,6 +103,7 @@ async function openFolders(root: string): Promise<LayerFiles[]> {
           const files = await openLayerFolder(folder);
           if (layerPaths(root, files.record.digest).folder === folder) return files;
           await files.data.close();
+          await files.windows?.close();
           throw failedPrecondition("Its layer.json names another layer", { reason: "layer-record-damaged" });
         } catch (thrown) {
           log.warn("Left out a damaged layer; it is fetched again when it is next asked for", {
@@ -251,7 +252,7 @@ class Engine implements OpenLayerEngine {
       request,
       source,
       compilers: this.#compilers,
-      decompress: async (frame, maxSize) => await binding.decompressFrame(frame, maxSize),
+      binding,
       takeNumber: () => this.#takeNumber(),
       signal,
     });
@@ -286,13 +287,11 @@ class Engine implements OpenLayerEngine {
         plane,
         rung,
         number,
-        paths: files.paths,
-        dataFd: files.data.fd,
-        units: files.units.buffer,
-        present: files.present.bytes,
+        files,
       });
     } finally {
       await files.data.close();
+      await files.windows?.close();
     }
     const layer = new Layer({
       files,

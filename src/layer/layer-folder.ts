@@ -12,17 +12,22 @@ import { syncFolder, writeSynced } from "./durable-file.js";
 import { decodeRecord, encodeRecord, type LayerRecord } from "./layer-record.js";
 import { RECORD_BYTES_MAX } from "./limits.js";
 import { GONE_PREFIX, type LayerPaths, layerPaths, layersFolder, NEW_PREFIX, pathsIn } from "./paths.js";
+import { decodeSums, isSumKnown } from "./sums-file.js";
 
 /** Data files end on a block of EROFS, so that the last block of a device is never short. */
-const DATA_FILE_BLOCK = 4096;
+export const DATA_FILE_BLOCK = 4096;
 
-/** A layer's files, read and checked. The caller closes the data file. */
+/** A layer's files, read and checked. The caller closes those that are open. */
 export interface LayerFiles {
   readonly record: LayerRecord;
   readonly paths: LayerPaths;
   readonly units: UnitTable;
   readonly present: BitSet;
+  /** See sums-file.ts; undefined where no unit needs one. */
+  readonly sums: Buffer | undefined;
   readonly data: FileHandle;
+  /** undefined where no unit has a window. */
+  readonly windows: FileHandle | undefined;
 }
 
 /** The last 32 bytes of a unit table: its own checksum, which names it in the bitmap. */
@@ -35,6 +40,7 @@ export interface NewLayerFiles {
   readonly record: LayerRecord;
   readonly units: UnitTable;
   readonly meta: Uint8Array;
+  readonly windows: Uint8Array;
   /** The data file is there and synced already, with all units. Else an empty one is made. */
   readonly isComplete: boolean;
 }
@@ -66,7 +72,7 @@ export async function createLayerFolder(options: {
 }
 
 async function writeLayerFiles(paths: LayerPaths, files: NewLayerFiles): Promise<void> {
-  const { record, units, meta, isComplete } = files;
+  const { record, units, meta, windows, isComplete } = files;
   const present = new BitSet(units.count);
   if (isComplete) for (let unit = 0; unit < units.count; unit += 1) present.set(unit, true);
   const bitmap = encodeBitmap(present.bytes, { units: units.count, tableSha256: tableSha256(units) });
@@ -75,6 +81,7 @@ async function writeLayerFiles(paths: LayerPaths, files: NewLayerFiles): Promise
     writeSynced(paths.units, units.buffer),
     writeSynced(paths.meta, meta),
     writeSynced(paths.bitmap, bitmap),
+    units.windowCount === 0 ? undefined : writeSynced(paths.windows, windows),
     isComplete ? undefined : makeDataFile(paths.data, units.dataSize),
     writeSynced(paths.record, encodeRecord(record)),
   ]);
@@ -112,8 +119,34 @@ export async function openLayerFolder(folder: string): Promise<LayerFiles> {
     );
   }
   const present = await readPresent(paths, units);
+  const sums = await readSums(paths, units, present);
   const data = await openDataFile(paths.data, units.dataSize, present);
-  return { record, paths, units, present, data };
+  try {
+    return { record, paths, units, present, sums, data, windows: await openWindows(paths, units) };
+  } catch (thrown) {
+    await data.close();
+    throw thrown;
+  }
+}
+
+/** A unit on disk that nothing can be compared with is fetched again. */
+async function readSums(paths: LayerPaths, units: UnitTable, present: BitSet): Promise<Buffer | undefined> {
+  if (!units.needsSums) return undefined;
+  const facts = { units: units.count, tableSha256: tableSha256(units) };
+  const sums = await readFile(paths.sums).then(
+    (bytes) => decodeSums(bytes, facts),
+    () => undefined,
+  );
+  for (let unit = 0; unit < units.count; unit += 1) {
+    if (units.digestOf(unit) === "blob" && (sums === undefined || !isSumKnown(sums, unit))) {
+      present.set(unit, false);
+    }
+  }
+  return sums;
+}
+
+async function openWindows(paths: LayerPaths, units: UnitTable): Promise<FileHandle | undefined> {
+  return units.windowCount === 0 ? undefined : await open(paths.windows, "r");
 }
 
 async function readPresent(paths: LayerPaths, units: UnitTable): Promise<BitSet> {

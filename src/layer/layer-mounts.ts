@@ -7,6 +7,7 @@ import { dataLoss, LazuliError, unavailable } from "../errors/index.js";
 import { mountFuse, type NativeBinding, type NativePlane, sessionKinds } from "../fuse/index.js";
 import { mountErofs } from "./erofs-mount.js";
 import { mountedChannel } from "./events.js";
+import type { LayerFiles } from "./layer-folder.js";
 import type { Rung } from "./mount-ladder.js";
 import { type LayerPaths, layerMountPath, statePaths } from "./paths.js";
 import { makeMountFolder, removeMountFolder, unmount } from "./unmount.js";
@@ -167,19 +168,25 @@ export async function addToPlane(options: {
   readonly plane: NativePlane;
   readonly rung: Rung;
   readonly number: number;
-  readonly paths: LayerPaths;
-  readonly dataFd: number;
-  readonly units: Uint8Array;
-  readonly present: Uint8Array;
+  readonly files: LayerFiles;
 }): Promise<void> {
-  const { plane, rung, number, dataFd, units, present } = options;
+  const { plane, rung, number, files } = options;
+  const { data, units, present, sums, windows } = files;
+  const layer = {
+    number,
+    dataFd: data.fd,
+    units: units.buffer,
+    present: present.bytes,
+    ...(sums === undefined ? {} : { sums }),
+    ...(windows === undefined ? {} : { windows: { fd: windows.fd, offset: 0, count: units.windowCount } }),
+  };
   if (rung.kind === "erofs") {
-    plane.addLayer({ number, dataFd, units, present, metaFd: -1 });
+    plane.addLayer({ ...layer, metaFd: -1 });
     return;
   }
-  const meta = await open(options.paths.meta, "r");
+  const meta = await open(files.paths.meta, "r");
   try {
-    plane.addLayer({ number, dataFd, units, present, metaFd: meta.fd });
+    plane.addLayer({ ...layer, metaFd: meta.fd });
   } finally {
     await meta.close();
   }

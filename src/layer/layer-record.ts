@@ -16,7 +16,7 @@ export interface LayerRecord {
   readonly digest: Digest;
   readonly format: LayerFormat;
   readonly mediaType: string;
-  /** Of what the index was made from. */
+  /** Of what the index was made from: a TOC, a zTOC, or the uncompressed archive. */
   readonly indexDigest: Digest;
   readonly blobSize: number;
   readonly origin: LayerOrigin;
@@ -62,7 +62,7 @@ export function decodeRecord(bytes: Buffer): LayerRecord {
   }
 }
 
-const formats: readonly LayerFormat[] = ["estargz", "zstdchunked"];
+const formats: readonly LayerFormat[] = ["estargz", "zstdchunked", "soci", "gzip", "zstd", "tar"];
 
 function formatOf(value: unknown): LayerFormat {
   const format = formats.find((known) => known === value);

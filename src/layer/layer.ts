@@ -15,6 +15,7 @@ import type { LazySource } from "./lazy-source.js";
 import { VERIFY_UNITS_STEP } from "./limits.js";
 import type { LinkEstimate } from "./link-estimate.js";
 import type { Scheduler } from "./scheduler.js";
+import { encodeSums } from "./sums-file.js";
 import { UnitLedger } from "./unit-ledger.js";
 
 export interface LayerOptions {
@@ -218,9 +219,9 @@ export class Layer {
     const { plane, files } = this.#options;
     const { units, record, paths } = files;
     const bits = await plane.sync(record.number);
-    await replaceFile(
-      paths.bitmap,
-      encodeBitmap(bits, { units: units.count, tableSha256: tableSha256(units) }),
-    );
+    const facts = { units: units.count, tableSha256: tableSha256(units) };
+    // First: a bit without its sum is a unit that is fetched again.
+    if (units.needsSums) await replaceFile(paths.sums, encodeSums(plane.sums(record.number), facts));
+    await replaceFile(paths.bitmap, encodeBitmap(bits, facts));
   }
 }

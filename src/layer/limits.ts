@@ -66,6 +66,14 @@ export const FLUSH_LONGEST_MS = 10_000;
 /** At close, longest wait for all bitmaps; what is not written is fetched again. */
 export const FLUSH_CLOSE_MS = 10_000;
 
+/** A whole blob is fetched by so many requests at once, of so many bytes: what they bring early is held in memory. */
+export const WHOLE_REQUESTS_MAX = 4;
+export const WHOLE_REQUEST_BYTES = 4 * MIB;
+/** Spans of a layer that was fetched whole have at least so many bytes, as SOCI's have. */
+export const WHOLE_SPAN_BYTES = 4 * MIB;
+/** A blob that decodes to more is left to the client. */
+export const WHOLE_DATA_BYTES_MAX = 64 * 1024 * MIB;
+
 /** Longest time that a TOC's compilation may take, and the heap it may use; beyond it the layer is not lazy. */
 export const COMPILE_TIMEOUT_MS = 60_000;
 export const COMPILE_HEAP_MIB = 1_024;

@@ -1,19 +1,20 @@
-import { sha256 } from "../bytes/index.js";
+import { type Digest, sha256 } from "../bytes/index.js";
 import { failedPrecondition } from "../errors/index.js";
+import type { NativeBinding } from "../fuse/index.js";
 import type { BlobSource } from "../registry/index.js";
-import type { DecompressFrame } from "../zstdchunked/index.js";
+import type { CompiledIndex } from "./compile-index.js";
 import type { Compilers } from "./compile-layer.js";
-import type { LayerIndexSource, LayerRequest } from "./contract.js";
-import { createLayerFolder } from "./layer-folder.js";
-import type { LayerRecord } from "./layer-record.js";
-import { readIndex } from "./read-index.js";
+import type { LayerFormat, LayerRequest, WholeBlob } from "./contract.js";
+import { createLayerFolder, type NewLayerFiles } from "./layer-folder.js";
+import { pullWhole } from "./pull-whole.js";
+import { type ReadIndex, readIndex } from "./read-index.js";
 
 export interface MakeLayerOptions {
   readonly root: string;
   readonly request: LayerRequest;
   readonly source: BlobSource;
   readonly compilers: Compilers;
-  readonly decompress: DecompressFrame;
+  readonly binding: Pick<NativeBinding, "decompressFrame" | "StreamIndexer">;
   /** Called once, when the layer is going to be written. */
   readonly takeNumber: () => number;
   readonly signal: AbortSignal;
@@ -24,46 +25,84 @@ export interface MakeLayerOptions {
  * @throws FAILED_PRECONDITION when there is no way in; as the formats and the source
  */
 export async function makeLayer(options: MakeLayerOptions): Promise<number> {
-  const { request } = options;
+  const { request, source, binding, signal } = options;
   const { index } = request;
-  if (index === undefined) {
-    throw failedPrecondition(
-      `Cannot mount layer ${request.digest} lazily: nothing tells where its files are`,
-      {
-        subject: request.digest,
-        reason: "no-index",
-        hint: "Convert the image to eStargz, or give it a SOCI index",
-      },
-    );
-  }
-  return await makeLazyLayer(options, index);
-}
-
-async function makeLazyLayer(options: MakeLayerOptions, index: LayerIndexSource): Promise<number> {
-  const { root, request, source, compilers, decompress, signal } = options;
-  const read = await readIndex({ source, index, decompress, signal });
-  const { units, meta, prefetch, rootOwner } = await compilers.compile({
-    input: read.input,
-    subject: request.digest,
+  if (index === undefined) throw noIndex(request.digest);
+  if (index.kind === "whole") return await makeWholeLayer(options, index);
+  const read = await readIndex({
+    source,
+    index,
+    decompress: async (frame, maxSize) => await binding.decompressFrame(frame, maxSize),
     signal,
   });
+  if (read !== undefined) return await makeLazyLayer(options, read);
+  if (index.kind !== "soci" || index.otherwise === undefined) throw noIndex(request.digest);
+  return await makeWholeLayer(options, index.otherwise);
+}
+
+async function makeLazyLayer(options: MakeLayerOptions, read: ReadIndex): Promise<number> {
+  const { root, request, compilers, signal } = options;
+  const { digest } = request;
+  const compiled = await compilers.compile({ input: read.input, subject: digest, signal });
   signal.throwIfAborted();
-  const record: LayerRecord = {
-    number: options.takeNumber(),
-    digest: request.digest,
-    format: read.format,
-    mediaType: request.mediaType,
-    indexDigest: read.indexDigest,
-    blobSize: source.size,
-    origin: request.origin,
-    prefetch,
-    rootOwner,
-    metaSha256: sha256(meta),
-  };
+  const files = newFiles(options, { ...read, compiled, isComplete: false });
+  await createLayerFolder({ root, digest, make: async () => files });
+  return read.fetchedBytes;
+}
+
+async function makeWholeLayer(options: MakeLayerOptions, whole: WholeBlob): Promise<number> {
+  const { root, request, source, compilers, binding, signal } = options;
+  const { digest, mediaType } = request;
   await createLayerFolder({
     root,
-    digest: request.digest,
-    make: async () => ({ record, units, meta, isComplete: false }),
+    digest,
+    make: async ({ data: dataPath }) => {
+      const { diffId } = whole;
+      const pulled = await pullWhole({ binding, source, mediaType, diffId, dataPath, signal });
+      const compiled = await compilers.compile({ input: pulled.input, subject: digest, signal });
+      const { codec } = pulled.input;
+      const format = codec === "raw" ? "tar" : codec;
+      return newFiles(options, { format, indexDigest: pulled.diffId, compiled, isComplete: true });
+    },
   });
-  return read.fetchedBytes;
+  return source.size;
+}
+
+function newFiles(
+  { request, source, takeNumber }: MakeLayerOptions,
+  made: {
+    readonly format: LayerFormat;
+    readonly indexDigest: Digest;
+    readonly compiled: CompiledIndex;
+    readonly isComplete: boolean;
+  },
+): NewLayerFiles {
+  const { format, indexDigest, isComplete } = made;
+  const { units, windows, meta, prefetch, rootOwner } = made.compiled;
+  return {
+    record: {
+      number: takeNumber(),
+      digest: request.digest,
+      format,
+      mediaType: request.mediaType,
+      indexDigest,
+      blobSize: source.size,
+      origin: request.origin,
+      prefetch,
+      rootOwner,
+      metaSha256: sha256(meta),
+    },
+    units,
+    windows,
+    meta,
+    isComplete,
+  };
+}
+
+function noIndex(digest: Digest): Error {
+  return failedPrecondition(`Cannot mount layer ${digest} lazily: nothing tells where its files are`, {
+    subject: digest,
+    reason: "no-index",
+    hint: "Convert the image to eStargz, or give it a SOCI index",
+  });
 }

@@ -9,6 +9,8 @@ import { type Digest, digestFileName } from "../bytes/index.js";
  *         units.bin     the data map, see src/units
  *         meta.erofs    the tree
  *         data          sparse: verified bytes of the units
+ *         windows       of a layer with spans of deflate: what each may refer back to
+ *         sums          digests of decoded units, where the index has only those of the blob, see sums-file.ts
  *         bitmap        units that are in `data` and synced, see bitmap-file.ts
  *     <root>/layers/v1/new-*     a layer that is being made; deleted at the next start
  *     <root>/layers/v1/gone-*    a layer that is being deleted; deleted at the next start
@@ -24,6 +26,8 @@ export interface LayerPaths {
   readonly meta: string;
   readonly data: string;
   readonly bitmap: string;
+  readonly windows: string;
+  readonly sums: string;
 }
 
 export interface StatePaths {
@@ -51,6 +55,8 @@ export function pathsIn(folder: string): LayerPaths {
     meta: join(folder, "meta.erofs"),
     data: join(folder, "data"),
     bitmap: join(folder, "bitmap"),
+    windows: join(folder, "windows"),
+    sums: join(folder, "sums"),
   };
 }
 

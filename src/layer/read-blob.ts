@@ -18,3 +18,36 @@ export async function readBlobRange(source: BlobSource, request: RangeRequest): 
   }
   return Buffer.concat(pieces, received);
 }
+
+export interface ReadWholeOptions {
+  readonly source: BlobSource;
+  /** Bytes of one request. */
+  readonly requestBytes: number;
+  /** Requests that run at once; what they bring early is held in memory. */
+  readonly requestsMax: number;
+  readonly signal: AbortSignal;
+}
+
+/** A whole blob in order, over several requests at once. */
+export async function* readWholeBlob(options: ReadWholeOptions): AsyncIterable<Buffer> {
+  const { source, requestBytes, requestsMax } = options;
+  const ended = new AbortController();
+  const signal = AbortSignal.any([options.signal, ended.signal]);
+  const running: Promise<Buffer>[] = [];
+  let next = 0;
+  const start = (): void => {
+    while (running.length < requestsMax && next < source.size) {
+      const length = Math.min(requestBytes, source.size - next);
+      const read = readBlobRange(source, { offset: next, length, signal });
+      // Whoever comes to it sees the failure; until then it must not count as unhandled.
+      read.catch(() => undefined);
+      running.push(read);
+      next += length;
+    }
+  };
+  try {
+    for (start(); running.length > 0; start()) yield await running.shift()!;
+  } finally {
+    ended.abort(new DOMException("Nobody reads the rest of the blob", "AbortError"));
+  }
+}

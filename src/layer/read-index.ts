@@ -3,10 +3,20 @@ import { LazuliError } from "../errors/index.js";
 import { openToc, TOC_DIGEST_ANNOTATION } from "../estargz/index.js";
 import type { BlobSource } from "../registry/index.js";
 import { type DecompressFrame, openZstdChunked } from "../zstdchunked/index.js";
-import type { CompileInput } from "./compile-worker.js";
-import type { EstargzIndex, LayerFormat, LayerIndexSource, ZstdChunkedIndex } from "./contract.js";
+import type { CompileInput } from "./compile-input.js";
+import type {
+  EstargzIndex,
+  LayerFormat,
+  LayerIndexSource,
+  SociIndex,
+  WholeBlob,
+  ZstdChunkedIndex,
+} from "./contract.js";
 import { fetchedChannel } from "./events.js";
 import { readBlobRange } from "./read-blob.js";
+
+/** A way into a blob without all of its bytes. */
+export type LazyIndexSource = Exclude<LayerIndexSource, WholeBlob>;
 
 export interface ReadIndex {
   readonly input: CompileInput;
@@ -16,9 +26,11 @@ export interface ReadIndex {
   readonly fetchedBytes: number;
 }
 
+type Found = Omit<ReadIndex, "fetchedBytes">;
+
 interface ReadIndexOptions {
   readonly source: BlobSource;
-  readonly index: LayerIndexSource;
+  readonly index: LazyIndexSource;
   readonly decompress: DecompressFrame;
   readonly signal: AbortSignal;
 }
@@ -41,24 +53,22 @@ class IndexBytes {
 
 /**
  * Fetches what says where a blob's files are, from the blob or from where its loader finds it. Wrong bytes are asked for
- * once more, of another mirror where there is one. @throws as the formats, and as the source
+ * once more, of another mirror where there is one. undefined: there is no index for this blob, which only a SOCI index
+ * can tell. @throws as the formats, and as the source
  */
-export async function readIndex(options: ReadIndexOptions): Promise<ReadIndex> {
+export async function readIndex(options: ReadIndexOptions): Promise<ReadIndex | undefined> {
   const { source } = options;
   const cost = new IndexBytes(source.digest);
-  const attempt = async (): Promise<Omit<ReadIndex, "fetchedBytes">> => await readOnce(options, cost);
+  const attempt = async () => await readOnce(options, cost);
   const read = await attempt().catch(async (thrown: unknown) => {
     if (!(thrown instanceof LazuliError) || thrown.code !== "DATA_LOSS") throw thrown;
     source.distrust({ offset: 0, length: source.size });
     return await attempt();
   });
-  return { ...read, fetchedBytes: cost.fetched };
+  return read === undefined ? undefined : { ...read, fetchedBytes: cost.fetched };
 }
 
-async function readOnce(
-  options: ReadIndexOptions,
-  cost: IndexBytes,
-): Promise<Omit<ReadIndex, "fetchedBytes">> {
+async function readOnce(options: ReadIndexOptions, cost: IndexBytes): Promise<Found | undefined> {
   const { index } = options;
   switch (index.kind) {
     case "estargz":
@@ -70,13 +80,15 @@ async function readOnce(
       });
     case "zstdchunked":
       return await readZstdChunked({ ...options, index }, cost);
+    case "soci":
+      return await readZtoc({ ...options, index }, cost);
   }
 }
 
 async function readEstargz(
   { source, index, signal }: ReadIndexOptions & { readonly index: EstargzIndex },
   cost: IndexBytes,
-): Promise<Omit<ReadIndex, "fetchedBytes">> {
+): Promise<Found> {
   const { tocDigest, loadExternalToc } = index;
   const { toc, payloadEnd } = await openToc({
     blobSize: source.size,
@@ -96,7 +108,7 @@ async function readEstargz(
 async function readZstdChunked(
   { source, index, decompress, signal }: ReadIndexOptions & { readonly index: ZstdChunkedIndex },
   cost: IndexBytes,
-): Promise<Omit<ReadIndex, "fetchedBytes">> {
+): Promise<Found> {
   const { toc, dialect, payloadEnd } = await openZstdChunked({
     blobSize: source.size,
     read: async (request) => cost.count(await readBlobRange(source, request)),
@@ -108,5 +120,19 @@ async function readZstdChunked(
     input: { format: "zstdchunked", toc, dialect, payloadEnd, blobSize: source.size },
     format: "zstdchunked",
     indexDigest: sha256(toc),
+  };
+}
+
+async function readZtoc(
+  { source, index, signal }: ReadIndexOptions & { readonly index: SociIndex },
+  cost: IndexBytes,
+): Promise<Found | undefined> {
+  const loaded = await index.load({ signal });
+  if (loaded === undefined) return undefined;
+  const { digest } = loaded;
+  return {
+    input: { format: "soci", ztoc: cost.count(loaded.ztoc), digest, blobSize: source.size },
+    format: "soci",
+    indexDigest: digest,
   };
 }

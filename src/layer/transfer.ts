@@ -1,13 +1,13 @@
 import { unavailable } from "../errors/index.js";
 import type { IngestOptions } from "../fuse/index.js";
 import type { BlobSource } from "../registry/index.js";
-import type { FetchPriority } from "./events.js";
+import type { TransferPriority } from "./events.js";
 import type { RequestPlan } from "./plan-request.js";
 import type { UnitLedger } from "./unit-ledger.js";
 
 export interface TransferOptions {
   readonly plan: RequestPlan;
-  readonly priority: Exclude<FetchPriority, "index">;
+  readonly priority: TransferPriority;
   readonly layer: number;
   readonly ledger: UnitLedger;
   readonly ingest: (options: IngestOptions) => Promise<Uint8Array>;
@@ -21,7 +21,7 @@ export interface TransferOptions {
  * last byte is here, so the first unit is answered while the rest still arrives.
  */
 export class Transfer {
-  readonly priority: Exclude<FetchPriority, "index">;
+  readonly priority: TransferPriority;
   readonly firstUnit: number;
   readonly length: number;
   readonly #options: TransferOptions;

@@ -5,7 +5,7 @@ import { parseManifest, parseReference } from "../oci/index.js";
 import type { Registry } from "../registry/index.js";
 
 /** What of a registry it takes to open layers, and to read TOCs that lie in an image of their own. */
-export type LayerRegistry = Pick<Registry, "openBlob" | "fetchManifest" | "fetchBlobBytes">;
+export type LayerRegistry = Pick<Registry, "openBlob" | "fetchManifest" | "fetchBlobBytes" | "referrers">;
 
 export interface ExternalToc {
   readonly registry: LayerRegistry;

@@ -1,8 +1,8 @@
 /**
  * containerd's snapshotter contract, and an overlayfs snapshotter whose layers may be lazy.
  *
- *     const resolver = labelResolver({ registry, hostContent });
- *     const snapshotter = await createLazySnapshotter({ root, metadata, engine, resolver, now, syncFileSystem });
+ *     const resolver = labelResolver({ registry, hostContent, soci, wholeBytesMin });
+ *     const snapshotter = await createLazySnapshotter({ root, binding, metadata, engine, resolver, now, syncFileSystem });
  */
 export { type BtrfsSnapshotterOptions, createBtrfsSnapshotter } from "./btrfs-snapshotter.js";
 export { type BtrfsStorageOptions, createBtrfsStorage } from "./btrfs-storage.js";
@@ -32,6 +32,7 @@ export {
   type ProxySnapshotterOptions,
 } from "./proxy-snapshotter.js";
 export * from "./resolver.js";
+export { SociIndexes, type SociIndexesOptions } from "./soci-indexes.js";
 export * from "./storage.js";
 export {
   createStoredSnapshotter,

@@ -1,16 +1,22 @@
 import { linkSignals } from "../async/index.js";
 import { type Digest, parseDigest } from "../bytes/index.js";
-import type { LayerRequest } from "../layer/index.js";
+import type { LayerRequest, WholeBlob } from "../layer/index.js";
+import { layerType } from "../oci/index.js";
 import { MANIFEST_CHECKSUM_ANNOTATION, STARGZ_MANIFEST_CHECKSUM_ANNOTATION } from "../zstdchunked/index.js";
 import { type LayerRegistry, loadExternalToc } from "./external-toc.js";
 import { firstLabel, labelNames } from "./labels.js";
 import type { FoundLayer, HostContent, LayerResolver, Resolution, ResolveLayer } from "./resolver.js";
+import type { SociImage, SociIndexes } from "./soci-indexes.js";
 
 export interface LabelResolverOptions {
   /** Asked when the engine needs a layer's bytes, not by the resolver itself. */
   readonly registry: LayerRegistry;
   /** undefined: only labels are looked at. */
   readonly hostContent: HostContent | undefined;
+  /** undefined: SOCI indexes are not looked for. */
+  readonly soci: SociIndexes | undefined;
+  /** Layers without an index are fetched whole by the engine when they have at least so many bytes; undefined: never. */
+  readonly wholeBytesMin: number | undefined;
 }
 
 /** Longest wait for the host's content store when it could only add the blob's size. */
@@ -19,6 +25,8 @@ const SIZE_LOOKUP_TIMEOUT_MS = 250;
 const NEIGHBOURS_MAX = 256;
 
 interface LayerFacts extends Pick<LayerRequest, "digest" | "mediaType"> {
+  readonly size: number | undefined;
+  readonly diffId: Digest | undefined;
   /** Of the descriptor; for the layer that is asked for also its labels with the same keys. */
   readonly annotations: Readonly<Record<string, string>>;
 }
@@ -85,7 +93,6 @@ function resolution(
 ): Resolution {
   const reference = told.reference ?? found?.reference;
   const digest = told.digest ?? found?.layer.digest;
-  const annotations = { ...found?.layer.annotations, ...request.labels };
   const known = { reference: reference ?? "", digest };
   if (reference === undefined || digest === undefined) {
     return {
@@ -96,44 +103,41 @@ function resolution(
       known,
     };
   }
-  if (!hasIndex(annotations)) {
+  const { registry } = options;
+  const image: SociImage = {
+    reference,
+    manifestDigest: found?.manifestDigest ?? optionalDigest(request.labels[labelNames.manifest]),
+    manifestAnnotations: found?.manifestAnnotations ?? {},
+    labels: request.labels,
+  };
+  const layer = (facts: LayerFacts): LayerRequest => ({
+    digest: facts.digest,
+    mediaType: facts.mediaType,
+    index: indexOf(options, image, facts),
+    origin: { reference, size: facts.size },
+    openSource: async ({ signal }) =>
+      await registry.openBlob({ reference, digest: facts.digest, size: facts.size, signal }),
+  });
+  const own = layer({
+    digest,
+    mediaType: found?.layer.mediaType ?? "",
+    size: found?.layer.size,
+    diffId: found?.diffId ?? optionalDigest(request.labels[labelNames.diffId]),
+    annotations: { ...found?.layer.annotations, ...request.labels },
+  });
+  if (own.index === undefined) {
     return {
       kind: "unknown",
       reason: "no-toc-digest",
       message: "The layer has no annotation with the digest of a table of contents",
-      hint: "Convert the image to eStargz",
+      hint: "Convert the image to eStargz, or give it a SOCI index",
       known,
     };
   }
-  const { registry } = options;
-  const layer = (facts: LayerFacts, size: number | undefined): LayerRequest => ({
-    digest: facts.digest,
-    mediaType: facts.mediaType,
-    index: indexOf(registry, reference, facts),
-    origin: { reference, size },
-    openSource: async ({ signal }) =>
-      await registry.openBlob({ reference, digest: facts.digest, size, signal }),
-  });
   return {
     kind: "layer",
-    request: layer({ digest, annotations, mediaType: found?.layer.mediaType ?? "" }, found?.layer.size),
-    neighbours: neighbourFacts(request.labels, digest, found).map(({ size, ...facts }) => layer(facts, size)),
-  };
-}
-
-function indexOf(
-  registry: LayerRegistry,
-  reference: string,
-  { digest, annotations }: LayerFacts,
-): LayerRequest["index"] {
-  if (hasZstdChunked(annotations)) return { kind: "zstdchunked", annotations };
-  const tocDigest = annotatedToc(annotations);
-  if (tocDigest === undefined) return undefined;
-  return {
-    kind: "estargz",
-    tocDigest,
-    loadExternalToc: async ({ signal }) =>
-      await loadExternalToc({ registry, reference, layer: digest, signal }),
+    request: own,
+    neighbours: neighbourFacts(request.labels, digest, found).map(layer),
   };
 }
 
@@ -141,33 +145,56 @@ function neighbourFacts(
   labels: Readonly<Record<string, string>>,
   own: Digest,
   found: FoundLayer | undefined,
-): (LayerFacts & { readonly size: number | undefined })[] {
+): LayerFacts[] {
   if (found !== undefined) {
-    return found.neighbours.slice(0, NEIGHBOURS_MAX).map((layer) => ({
-      digest: layer.digest,
-      mediaType: layer.mediaType,
-      annotations: layer.annotations,
-      size: layer.size,
-    }));
+    return found.neighbours.slice(0, NEIGHBOURS_MAX).map(({ layer, diffId }) => ({ ...layer, diffId }));
   }
   const listed = (firstLabel(labels, labelNames.layers) ?? "").split(",", NEIGHBOURS_MAX);
   return [...new Set(listed.map((text) => text.trim()))]
     .filter((text) => text !== "" && text !== own)
-    .map((text) => ({ digest: parseDigest(text), mediaType: "", annotations: {}, size: undefined }));
+    .map((text) => ({
+      digest: parseDigest(text),
+      mediaType: "",
+      annotations: {},
+      size: undefined,
+      diffId: undefined,
+    }));
 }
 
-function hasIndex(annotations: Readonly<Record<string, string>>): boolean {
-  return hasZstdChunked(annotations) || annotatedToc(annotations) !== undefined;
+/** The ways into a layer, best first: what its own image says, what lies beside the image, all of its bytes. */
+function indexOf(options: LabelResolverOptions, image: SociImage, facts: LayerFacts): LayerRequest["index"] {
+  const { registry, soci } = options;
+  const { digest, annotations, mediaType } = facts;
+  if (hasZstdChunked(annotations)) return { kind: "zstdchunked", annotations };
+  const tocDigest = optionalDigest(annotations[labelNames.tocDigest]);
+  if (tocDigest !== undefined) {
+    const { reference } = image;
+    return {
+      kind: "estargz",
+      tocDigest,
+      loadExternalToc: async ({ signal }) =>
+        await loadExternalToc({ registry, reference, layer: digest, signal }),
+    };
+  }
+  // What a layer that only a digest names is made of nobody knows yet.
+  const type = layerType(mediaType);
+  if (type === undefined || type.encrypted) return undefined;
+  const whole = wholeBlob(options, facts);
+  if (soci === undefined || type.compression === "zstd") return whole;
+  const lookup = soci.lookup(image);
+  if (lookup.kind === "none") return whole;
+  return { kind: "soci", load: soci.loader(image, lookup, digest), otherwise: whole };
+}
+
+function wholeBlob({ wholeBytesMin }: LabelResolverOptions, facts: LayerFacts): WholeBlob | undefined {
+  const isWanted = wholeBytesMin !== undefined && (facts.size ?? 0) >= wholeBytesMin;
+  return isWanted ? { kind: "whole", diffId: facts.diffId } : undefined;
 }
 
 function hasZstdChunked(annotations: Readonly<Record<string, string>>): boolean {
   return [MANIFEST_CHECKSUM_ANNOTATION, STARGZ_MANIFEST_CHECKSUM_ANNOTATION].some((key) =>
     Object.hasOwn(annotations, key),
   );
-}
-
-function annotatedToc(annotations: Readonly<Record<string, string>> | undefined): Digest | undefined {
-  return optionalDigest(annotations?.[labelNames.tocDigest]);
 }
 
 function optionalDigest(text: string | undefined): Digest | undefined {

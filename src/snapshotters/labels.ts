@@ -7,6 +7,8 @@ export const labelNames = {
   target: TARGET_LABEL,
   remote: "containerd.io/snapshot/remote",
   tocDigest: TOC_DIGEST_ANNOTATION,
+  diffId: "containerd.io/snapshot/diff-id",
+  manifest: "containerd.io/snapshot/cri.manifest-digest",
   reference: ["containerd.io/snapshot/cri.image-ref", "containerd.io/snapshot/remote/stargz.reference"],
   digest: ["containerd.io/snapshot/cri.layer-digest", "containerd.io/snapshot/remote/stargz.digest"],
   layers: ["containerd.io/snapshot/cri.image-layers", "containerd.io/snapshot/remote/stargz.layers"],

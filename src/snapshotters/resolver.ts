@@ -51,9 +51,12 @@ export interface FoundLayer {
   /** Image reference, or `host/repository@digest`. */
   readonly reference: string;
   readonly layer: Descriptor;
+  /** Of its uncompressed archive, as the image's config has it. */
+  readonly diffId: Digest;
   readonly manifestDigest: Digest;
+  readonly manifestAnnotations: Readonly<Record<string, string>>;
   /** The other layers of the image. */
-  readonly neighbours: readonly Descriptor[];
+  readonly neighbours: readonly { readonly layer: Descriptor; readonly diffId: Digest }[];
 }
 
 /** Looks a layer up in what the host's container runtime has already pulled of its image. */

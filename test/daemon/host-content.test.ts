@@ -71,7 +71,11 @@ t.test("findLayer() finds the repository of a layer in a real containerd", async
   t.match(found?.layer, { digest: /^sha256:/, mediaType: "application/vnd.oci.image.layer.v1.tar+gzip" });
   t.equal(found?.neighbours.length, 1);
   const below = await host.findLayer({ ...query, chainId: chainIds[0] });
-  t.equal(below?.layer.digest, found?.neighbours[0]?.digest, "the first layer has a chain id of its own");
+  t.equal(
+    below?.layer.digest,
+    found?.neighbours[0]?.layer.digest,
+    "the first layer has a chain id of its own",
+  );
 
   t.equal(await host.findLayer({ ...query, chainId: sha256("other") }), undefined);
   t.equal(await host.findLayer({ ...query, namespace: "k8s.io" }), undefined, "namespaces are kept apart");

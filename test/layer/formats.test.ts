@@ -1,11 +1,15 @@
+import { readdir } from "node:fs/promises";
+import { join } from "node:path";
+import { gzipSync } from "node:zlib";
 import t from "tap";
-import { parseDigest } from "../../src/bytes/index.js";
+import { parseDigest, sha256 } from "../../src/bytes/index.js";
 import { TOC_DIGEST_ANNOTATION } from "../../src/estargz/index.js";
 import type { LayerIndexSource, LayerRequest } from "../../src/layer/index.js";
 import { EngineRig, expectedHashes, hashesBelow } from "../../testing/layer/engine-rig.js";
 import { MemorySource } from "../../testing/layer/memory-source.js";
 import { sampleFiles } from "../../testing/layer/sample-layer.js";
-import { buildZstdChunked, type LayerEntry } from "../../testing/zstdchunked-builder.js";
+import { buildZstdChunked, type LayerEntry, zstd } from "../../testing/zstdchunked-builder.js";
+import { buildSoci, buildTar } from "../soci/builder.js";
 
 const files = sampleFiles("formats", [0, 5, 4096, 70_000, 300_000, 1_000_000]);
 const folders = new Set(files.map(({ name }) => name.split("/")[0]!));
@@ -51,4 +55,107 @@ t.test("ensure() tells by the footer which of two formats one annotation means",
   const engine = await rig.open();
   await engine.ensure(request, {});
   t.equal(engine.status(request.digest).format, "zstdchunked");
+});
+
+/** The same files in an archive, packed or not. */
+const archive = buildTar(entries).tar;
+
+for (const mount of ["erofs", "fuse-tree"] as const) {
+  for (const algorithm of ["gzip", "uncompressed"] as const) {
+    t.test(`a layer with a zTOC is lazy, ${algorithm} (${mount})`, async (t) => {
+      await using rig = await EngineRig.make();
+      const { blob, ztoc } = buildSoci(entries, { algorithm, memberSize: 500_000 });
+      const load = async () => ({ ztoc, digest: sha256(ztoc) });
+      const { request, source } = requestFor(blob, { kind: "soci", load, otherwise: undefined });
+      const first = await rig.open({ mount });
+      await first.ensure(request, {});
+      t.match(first.status(request.digest), { format: "soci", cachedUnits: 0 });
+      t.equal(source.fetchedBytes, 0, "the blob itself was not asked");
+      t.same(await hashesBelow(await first.mountPoint(request.digest)), expectedHashes(files));
+      const fetched = source.fetchedBytes;
+      t.ok(fetched <= blob.length * 1.05, "each span once");
+      await first.close();
+
+      const second = await rig.open({ mount });
+      const folder = await second.mountPoint(request.digest);
+      t.same(await hashesBelow(folder), expectedHashes(files), "what is on disk has digests of its own");
+      t.equal(second.status(request.digest).fetchedBytes, 0);
+    });
+  }
+}
+
+t.test("a layer without a zTOC in its image's index is refused, or fetched whole", async (t) => {
+  await using rig = await EngineRig.make();
+  const { blob } = buildSoci(entries);
+  const load = async () => undefined;
+  const { request } = requestFor(blob, { kind: "soci", load, otherwise: undefined });
+  const engine = await rig.open();
+  await t.rejects(engine.ensure(request, {}), { code: "FAILED_PRECONDITION", reason: "no-index" });
+  const otherwise = { kind: "whole", diffId: sha256(archive) } as const;
+  await engine.ensure(
+    { ...request, mediaType: packed.gzip.mediaType, index: { kind: "soci", load, otherwise } },
+    {},
+  );
+  t.equal(engine.status(request.digest).format, "gzip");
+});
+
+const mediaType = "application/vnd.oci.image.layer.v1.tar";
+const packed = {
+  gzip: { blob: gzipSync(archive), mediaType: `${mediaType}+gzip` },
+  "gzip of several members": {
+    blob: Buffer.concat([gzipSync(archive.subarray(0, 300_000)), gzipSync(archive.subarray(300_000))]),
+    mediaType: "application/vnd.docker.image.rootfs.diff.tar.gzip",
+  },
+  zstd: { blob: await zstd(archive), mediaType: `${mediaType}+zstd` },
+  tar: { blob: archive, mediaType },
+};
+
+for (const [name, layer] of Object.entries(packed)) {
+  t.test(`a layer without an index is fetched whole in one pass: ${name}`, async (t) => {
+    await using rig = await EngineRig.make();
+    const { request, source } = requestFor(layer.blob, { kind: "whole", diffId: sha256(archive) });
+    const engine = await rig.open();
+    await engine.ensure({ ...request, mediaType: layer.mediaType }, {});
+    const status = engine.status(request.digest);
+    t.ok(status.complete, "all of it is here");
+    t.equal(source.fetchedBytes, layer.blob.length, "each byte came once");
+    source.isDown = true;
+    t.same(await hashesBelow(await engine.mountPoint(request.digest)), expectedHashes(files));
+  });
+}
+
+t.test("a whole blob that is not what it should be leaves nothing behind", async (t) => {
+  await using rig = await EngineRig.make();
+  const engine = await rig.open();
+  const { blob } = packed.gzip;
+  const type = packed.gzip.mediaType;
+  const refused = async (
+    bytes: Buffer,
+    wanted: { readonly code?: string; readonly reason?: string },
+    change: Partial<LayerRequest> = {},
+  ) => {
+    const { request } = requestFor(bytes, { kind: "whole", diffId: sha256(archive) });
+    const { code, reason } = wanted;
+    const thrown = engine.ensure({ ...request, mediaType: type, ...change }, {});
+    await t.rejects(thrown, {
+      ...(code === undefined ? {} : { code }),
+      ...(reason === undefined ? {} : { reason }),
+    });
+    t.same(await readdir(join(rig.root, "layers", "v1")), [], "no folder is left");
+  };
+  await refused(gzipSync(archive.subarray(0, 512)), { code: "DATA_LOSS", reason: "diff-id-mismatch" });
+  await refused(blob.subarray(0, blob.length - 20), { code: "INVALID_ARGUMENT", reason: "stream-truncated" });
+  await refused(Buffer.from("no layer at all"), { code: "INVALID_ARGUMENT" });
+  await refused(blob, { reason: "media-type-unknown" }, { mediaType: "" });
+  const other = requestFor(blob, { kind: "whole", diffId: undefined }).request.digest;
+  const lying = gzipSync(Buffer.concat([archive, Buffer.alloc(512)]));
+  await refused(
+    lying,
+    { code: "DATA_LOSS", reason: "blob-digest-mismatch" },
+    {
+      digest: other,
+      index: { kind: "whole", diffId: undefined },
+      openSource: async () => new MemorySource(lying, other),
+    },
+  );
 });

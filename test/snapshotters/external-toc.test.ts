@@ -39,7 +39,12 @@ function addTocImage(server: RegistryServer, tag: string, size = layer.tocBlob!.
 }
 
 async function requestFor(registry: Registry, name: { reference: string; digest: string }) {
-  const resolution = await labelResolver({ registry, hostContent: undefined }).resolve({
+  const resolution = await labelResolver({
+    registry,
+    hostContent: undefined,
+    soci: undefined,
+    wholeBytesMin: undefined,
+  }).resolve({
     key: "default/1/extract",
     target: "chain",
     labels: {

@@ -186,12 +186,16 @@ t.test("labelResolver() asks the host's content store for what labels leave out"
   let found: FoundLayer | undefined = {
     reference,
     layer: descriptor("a"),
+    diffId: digestOf("9"),
     manifestDigest: digestOf("e"),
-    neighbours: [descriptor("b"), descriptor("c")],
+    manifestAnnotations: {},
+    neighbours: ["b", "c"].map((digit) => ({ layer: descriptor(digit), diffId: digestOf("9") })),
   };
   const engine = new FakeEngine(join(t.testdirName, "layers"));
   const resolver = labelResolver({
     registry: noRegistry,
+    soci: undefined,
+    wholeBytesMin: undefined,
     hostContent: {
       findLayer: async ({ namespace, chainId }) => {
         queries.push({ namespace, chainId });

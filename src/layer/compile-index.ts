@@ -1,0 +1,113 @@
+import { type FileHandle, open } from "node:fs/promises";
+import { type BlockSize, writeErofs } from "../erofs/index.js";
+import { unimplemented } from "../errors/index.js";
+import { type CompiledToc, compileToc } from "../estargz/index.js";
+import { compileZtoc } from "../soci/index.js";
+import { compileTar, readTar } from "../tar/index.js";
+import type { DirectoryNode } from "../tree/index.js";
+import { encodeUnitTable, readSpans, type UnitTable, unitsOfSpans } from "../units/index.js";
+import { compileZstdChunked } from "../zstdchunked/index.js";
+import type { CompileInput, SociInput, WholeInput } from "./compile-input.js";
+import type { LayerOwner } from "./contract.js";
+import type { PrefetchHint } from "./layer-record.js";
+
+/** The files of a layer. */
+export interface CompiledIndex {
+  readonly units: UnitTable;
+  /** WINDOW_SIZE for each unit that needs one. */
+  readonly windows: Uint8Array;
+  readonly meta: Uint8Array;
+  readonly prefetch: PrefetchHint;
+  readonly rootOwner: LayerOwner;
+}
+
+/** Blocks of the meta image and of the data file, in bytes, where the data file is made of files. */
+const PACKED_BLOCK_SIZE = 4096;
+/** Where the data file is the archive: files begin at its blocks. */
+const ARCHIVE_BLOCK_SIZE = 512;
+const NO_WINDOWS = new Uint8Array(0);
+
+/** Turns what is known of a layer into its files. @throws as the formats */
+export async function compileIndex(input: CompileInput): Promise<CompiledIndex> {
+  switch (input.format) {
+    case "estargz":
+      return fromToc(compileToc({ ...input, toc: bufferOf(input.toc), blockSize: PACKED_BLOCK_SIZE }), input);
+    case "zstdchunked":
+      return fromToc(
+        compileZstdChunked({ ...input, toc: bufferOf(input.toc), blockSize: PACKED_BLOCK_SIZE }),
+        input,
+      );
+    case "soci":
+      return fromZtoc(input);
+    case "whole":
+      return await fromArchive(input);
+  }
+}
+
+function fromToc(compiled: CompiledToc, { blobSize }: { readonly blobSize: number }): CompiledIndex {
+  const { root, units, dataSize, prefetch } = compiled;
+  const blockSize = PACKED_BLOCK_SIZE;
+  return {
+    units: encodeUnitTable(units, { dataSize, blobSize, blockSize }),
+    windows: NO_WINDOWS,
+    prefetch,
+    ...treeFiles({ root, blockSize, dataSize }),
+  };
+}
+
+function fromZtoc({ ztoc, digest, blobSize }: SociInput): CompiledIndex {
+  const { root, units, windows, dataSize } = compileZtoc({ ztoc: bufferOf(ztoc), digest, blobSize });
+  const blockSize = ARCHIVE_BLOCK_SIZE;
+  return {
+    units: encodeUnitTable(units, { dataSize, blobSize, blockSize, windows }),
+    windows,
+    prefetch: { kind: "unknown" },
+    ...treeFiles({ root, blockSize, dataSize }),
+  };
+}
+
+async function fromArchive(input: WholeInput): Promise<CompiledIndex> {
+  const { codec, dataPath, dataSize, blobSize } = input;
+  const file = await open(dataPath, "r");
+  try {
+    const entries = readTar({ size: dataSize, read: async (range) => await readFrom(file, range) });
+    const { root, needsCopy } = await compileTar({ entries, tarSize: dataSize });
+    if (needsCopy.some(({ parts }) => parts.length > 0)) {
+      throw unimplemented("Cannot show the layer from its archive: it has sparse files", {
+        reason: "tar-sparse",
+      });
+    }
+    const { units, windows } = unitsOfSpans({
+      codec,
+      spans: readSpans(bufferOf(input.spans)),
+      windows: bufferOf(input.windows),
+    });
+    const blockSize = ARCHIVE_BLOCK_SIZE;
+    return {
+      units: encodeUnitTable(units, { dataSize, blobSize, blockSize, windows }),
+      windows,
+      prefetch: { kind: "none" },
+      ...treeFiles({ root, blockSize, dataSize }),
+    };
+  } finally {
+    await file.close();
+  }
+}
+
+function treeFiles(options: {
+  readonly root: DirectoryNode;
+  readonly blockSize: BlockSize;
+  readonly dataSize: number;
+}): Pick<CompiledIndex, "meta" | "rootOwner"> {
+  const { root } = options;
+  return { meta: writeErofs(options), rootOwner: { uid: root.uid, gid: root.gid } };
+}
+
+async function readFrom(file: FileHandle, range: { offset: number; length: number }): Promise<Buffer> {
+  const { buffer, bytesRead } = await file.read(Buffer.alloc(range.length), 0, range.length, range.offset);
+  return buffer.subarray(0, bytesRead);
+}
+
+function bufferOf(bytes: Uint8Array): Buffer {
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+}

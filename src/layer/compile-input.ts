@@ -1,0 +1,37 @@
+import type { Digest } from "../bytes/index.js";
+import type { TocDialect } from "../estargz/index.js";
+
+/** What a layer is compiled from, in a form that goes to another thread. */
+export type CompileInput = EstargzInput | ZstdChunkedInput | SociInput | WholeInput;
+
+export interface EstargzInput {
+  readonly format: "estargz";
+  readonly toc: Uint8Array;
+  readonly blobSize: number;
+  readonly payloadEnd: number;
+}
+
+export interface ZstdChunkedInput extends Omit<EstargzInput, "format"> {
+  readonly format: "zstdchunked";
+  readonly dialect: TocDialect;
+}
+
+export interface SociInput {
+  readonly format: "soci";
+  readonly ztoc: Uint8Array;
+  readonly digest: Digest;
+  readonly blobSize: number;
+}
+
+export interface WholeInput {
+  readonly format: "whole";
+  /** Of the blob. */
+  readonly codec: "gzip" | "zstd" | "raw";
+  /** A file with the uncompressed archive. */
+  readonly dataPath: string;
+  readonly dataSize: number;
+  readonly blobSize: number;
+  /** As the native StreamIndexer gave them. */
+  readonly spans: Uint8Array;
+  readonly windows: Uint8Array;
+}
