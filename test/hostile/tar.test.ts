@@ -20,7 +20,9 @@ const sets: Readonly<Record<string, readonly TarCase[]>> = {
   "extended attributes": xattrCases,
   "sparse files": sparseCases,
 };
-const LEAST = 250;
+const LEAST = 340;
+/** Bytes of the last block that an archive may be cut behind; 188 is the end of a file's contents. */
+const CUTS = [0, 1, 100, 187, 188, 189, 511];
 
 const exhausted = new Set([
   "tar-header-too-large",
@@ -83,7 +85,8 @@ t.test("readTar() takes an archive that is cut anywhere as containerd would, or 
     { name: "././@LongLink", type: "L", content: "d/other\0" },
     { name: "b", content: "y" },
   );
-  for (let size = 0; size < tar.length; size += 1) {
+  const sizes = Array.from({ length: tar.length }, (_, size) => size);
+  for (const size of sizes.filter((each) => CUTS.includes(each % 512))) {
     const result = await outcome(tar.subarray(0, size));
     if (result instanceof LazuliError) t.equal(result.reason, "tar-truncated", `${size} bytes`);
     // A header may come at every multiple of a block that is not inside contents.
