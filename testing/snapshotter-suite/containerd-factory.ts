@@ -4,7 +4,7 @@ import { Cleanup } from "../rig/cleanup.js";
 import { startContainerd } from "../rig/containerd.js";
 import { btrfsFolder, type PlaceFor, temporaryFolder } from "./factories.js";
 import { socketSnapshotter } from "./socket-client.js";
-import type { OtherAnswer, SuiteSnapshotter, SuiteTraits } from "./suite-case.js";
+import type { OtherAnswer, SuiteSnapshotter } from "./suite-case.js";
 import { badOnes } from "./walk-cases.js";
 
 const NAMESPACE = "suite";
@@ -54,7 +54,13 @@ const list: OtherAnswer = {
 const noCleanup = "the service of 1.6 has no Cleanup over its metadata";
 
 /** What containerd 1.6 can, and where its answers differ from what the suite wants. */
-const common: Partial<SuiteTraits> = { texts: "namespaced", cancels: true, walksInOrder: true };
+const common = {
+  texts: "namespaced",
+  cancels: true,
+  walksInOrder: true,
+  queuesCommits: true,
+  takesLowestCharacters: true,
+} as const;
 const answers: Readonly<Record<string, OtherAnswer>> = {
   "NoName: prepare": bucket,
   "NoName: view": bucket,

@@ -1,11 +1,15 @@
 import { mkdtemp, rm, rmdir, symlink } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { loadBinding } from "../../src/fuse/index.js";
 import type { Mount } from "../../src/snapshotters/index.js";
 import { command } from "../rig/command.js";
 
 /** Characters of options that one page of mount(2) holds, less what else is on it. */
 const OPTIONS_LENGTH_MAX = 4000;
+/** MS_* of mount(2). */
+const flags = { readOnly: 1, remount: 32, bind: 4096, recursive: 16384 } as const;
+const binding = loadBinding();
 const folderOptions = ["lowerdir=", "upperdir=", "workdir="];
 
 /** Makes a snapshotter's mounts as its client does, runs the work on them, and takes them away again. */
@@ -22,7 +26,7 @@ export async function withMounts<Result>(
     }
     return await work(folder);
   } finally {
-    for (; count > 0; count -= 1) await command("umount", [folder]);
+    for (; count > 0; count -= 1) await binding.umount(folder, 0);
     await rmdir(folder);
   }
 }
@@ -33,16 +37,19 @@ export function optionsLength(mount: Mount): number {
 }
 
 async function makeMount(mount: Mount, folder: string): Promise<void> {
-  if (mount.type === "bind") {
-    await command("mount", ["--rbind", mount.source, folder]);
-    if (mount.options.includes("ro")) await command("mount", ["-o", "remount,bind,ro", folder]);
+  const { type, source, options } = mount;
+  if (type === "bind") {
+    await binding.mount(source, folder, "", flags.bind | flags.recursive, "");
+    if (options.includes("ro"))
+      await binding.mount("", folder, "", flags.remount | flags.bind | flags.readOnly, "");
     return;
   }
   if (optionsLength(mount) > OPTIONS_LENGTH_MAX) {
     await mountByShortNames(mount, folder);
     return;
   }
-  await command("mount", ["-t", mount.type, "-o", mount.options.join(","), mount.source, folder]);
+  const data = options.filter((option) => option !== "ro" && option !== "rw").join(",");
+  await binding.mount(source, folder, type, options.includes("ro") ? flags.readOnly : 0, data);
 }
 
 /** The kernel reads an overlay's folders from the working folder, and follows links: 500 of them fit on a page. */

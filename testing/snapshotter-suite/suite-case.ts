@@ -43,6 +43,10 @@ export interface SuiteTraits {
   readonly cancels: boolean;
   /** Walk goes in the order of the names' bytes. */
   readonly walksInOrder: boolean;
+  /** Of commits at once for one name or key, the others wait and see what the first has done; else UNAVAILABLE tells them to come again. */
+  readonly queuesCommits: boolean;
+  /** Names may hold the characters 1 to 4; else they are refused as INVALID_ARGUMENT. */
+  readonly takesLowestCharacters: boolean;
   readonly usage: UsageCounting | undefined;
   readonly texts: Texts | undefined;
   /** Names of failure points between this snapshotter's steps; the suite ends it at each. */
@@ -58,6 +62,8 @@ export const noTraits: SuiteTraits = {
   remapsIds: false,
   cancels: false,
   walksInOrder: false,
+  queuesCommits: false,
+  takesLowestCharacters: false,
   usage: undefined,
   texts: undefined,
   failurePoints: [],

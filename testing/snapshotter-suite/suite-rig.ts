@@ -5,7 +5,7 @@ import type { Test } from "tap";
 import type { ErrorCode } from "../../src/errors/index.js";
 import type { Mount, SnapshotInfo, Snapshotter } from "../../src/snapshotters/index.js";
 import { withMounts } from "./mounting.js";
-import type { OtherAnswer, SuiteSnapshotter, SuiteTraits } from "./suite-case.js";
+import type { SuiteSnapshotter, SuiteTraits } from "./suite-case.js";
 import { treeFacts } from "./tree-facts.js";
 
 /** Changes a tree. */
@@ -167,10 +167,12 @@ export class SuiteRig {
 
   /** Checks how a call is refused, or that it has the other answer which this snapshotter may give. */
   async refuses(what: string, refusal: Refusal, work: Promise<unknown>): Promise<void> {
-    const { traits } = this.#options;
+    const { traits, caseName, answered } = this.#options;
     const { code, message } = await outcome(work);
-    const other = this.#exception(what);
+    const exception = `${caseName}: ${what}`;
+    const other = traits.answers[exception];
     if (other !== undefined) {
+      answered.add(exception);
       this.t.equal(code, other.code, `${what}: ${other.because}`);
       return;
     }
@@ -180,24 +182,20 @@ export class SuiteRig {
     }
   }
 
-  /** Checks that a call is done, or has the other answer which this snapshotter may give. Returns whether it is done. */
-  async succeeds(what: string, work: Promise<unknown>): Promise<boolean> {
-    const { code, message } = await outcome(work);
-    const wanted = this.#exception(what)?.code ?? "success";
-    this.t.equal(code, wanted, `${what} (${message})`);
-    return code === "success";
-  }
-
   /** Checks of calls made at once how many are done, and that the others have the codes they should. */
   async race(
     works: readonly Promise<unknown>[],
     wanted: { done: number; losers: readonly ErrorCode[]; what: string },
   ): Promise<void> {
-    const { done, losers, what } = wanted;
+    const { done, what } = wanted;
+    const losers: readonly string[] = [
+      ...wanted.losers,
+      ...(this.traits.queuesCommits ? [] : ["UNAVAILABLE"]),
+    ];
     const outcomes = await Promise.all(works.map(outcome));
     const failed = outcomes.filter(({ code }) => code !== "success");
     this.t.equal(outcomes.length - failed.length, done, what);
-    const strange = failed.filter(({ code }) => !losers.some((loser) => loser === code));
+    const strange = failed.filter(({ code }) => !losers.includes(code));
     this.t.same(strange, [], `${what}; all others: ${losers.join(" or ")}`);
   }
 
@@ -205,14 +203,6 @@ export class SuiteRig {
   async cleanup(): Promise<void> {
     const { code, message } = await outcome(this.snapshotter.cleanup());
     this.t.ok(code === "success" || code === "UNIMPLEMENTED", `cleanup: ${code} ${message}`);
-  }
-
-  #exception(what: string): OtherAnswer | undefined {
-    const { traits, caseName, answered } = this.#options;
-    const exception = `${caseName}: ${what}`;
-    const other = traits.answers[exception];
-    if (other !== undefined) answered.add(exception);
-    return other;
   }
 
   /** Whether there is a snapshot of that name. */

@@ -21,26 +21,14 @@ import {
   stored,
 } from "./factories.js";
 import { nowNanoseconds as now, openLazySnapshotter, syncFileSystem } from "./lazy-rig.js";
-import type { OtherAnswer, SuiteSnapshotter, SuiteTraits } from "./suite-case.js";
+import type { SuiteSnapshotter, SuiteTraits } from "./suite-case.js";
 
 export interface SuiteRow extends Partial<SuiteTraits> {
   readonly make: () => Promise<SuiteSnapshotter>;
 }
 
-const lowestCharacter: OtherAnswer = {
-  code: "INVALID_ARGUMENT",
-  because: "the keys of LMDB can't hold it, and no client is known that uses it",
-};
-
-/** What all can whose rows are ours. */
-const ours = {
-  cancels: true,
-  walksInOrder: true,
-  texts: "backend",
-  answers: Object.fromEntries(
-    [1, 2, 3, 4].map((code) => [`LowestCharacters: a name with the character ${code}`, lowestCharacter]),
-  ),
-} as const satisfies Partial<SuiteTraits>;
+/** What all have whose rows are ours. Our metadata's keys can't hold the lowest characters. */
+const ours = { cancels: true, walksInOrder: true, queuesCommits: true, texts: "backend" } as const;
 
 function points(...kinds: readonly string[]): readonly string[] {
   const own = ["create", "commit", "remove", ...kinds].map((kind) => `snapshots.${kind}.`);
@@ -110,6 +98,7 @@ export const suiteTable = {
     make: namespaced,
     ...overlayTraits,
     texts: "namespaced",
+    queuesCommits: false,
     failurePoints: points("overlay", "namespaced", "sweep"),
   },
   "native, direct": { make: native(), ...nativeTraits },

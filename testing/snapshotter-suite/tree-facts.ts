@@ -34,12 +34,23 @@ export async function treeFacts(folder: string): Promise<string[]> {
   return [...lines, ...(await xattrs(folder))];
 }
 
+/** A block of lines an entry that has any, in the order of the names. */
 async function xattrs(folder: string): Promise<string[]> {
-  const { stdout } = await command("bash", [
-    "-c",
-    `cd "$1" && find . -print0 | sort -z | xargs -0 getfattr -h -d -m '^(user|security|trusted)\\.' -e hex -- 2>/dev/null || true`,
-    "xattrs",
-    folder,
-  ]);
-  return stdout.split("\n").filter((line) => line !== "");
+  const { stdout } = await command(
+    "getfattr",
+    [
+      "--recursive",
+      "--physical",
+      "--no-dereference",
+      "--dump",
+      "--match=^(user|security|trusted)\\.",
+      "--encoding=hex",
+      ".",
+    ],
+    { cwd: folder },
+  );
+  return stdout
+    .split("\n\n")
+    .filter((block) => block !== "")
+    .sort();
 }
