@@ -47,6 +47,12 @@ const snapshotter = {
     meaning:
       "Longest time that one Prepare may spend on finding out whether a layer can be lazy. After it the layer is left to containerd, which pulls it whole.",
   }),
+  pullTimeoutMs: durationField({
+    key: "pull_timeout",
+    initial: "30m",
+    meaning:
+      "Longest time that one Prepare may spend on fetching a whole layer, where `[layer] pull_whole` is on.",
+  }),
   stopTimeoutMs: durationField({
     key: "stop_timeout",
     initial: "10s",
@@ -144,6 +150,29 @@ const layer = {
     key: "background_fill",
     initial: true,
     meaning: "Fetch the rest of a layer while nobody waits, so that it stays usable without the registry.",
+  }),
+  pullWhole: booleanField({
+    key: "pull_whole",
+    initial: true,
+    meaning:
+      "Fetch a layer without an index (plain gzip, zstd or tar) whole by several requests and show it from its archive, in place of leaving it to containerd, which unpacks it. Only where the client has not downloaded it already.",
+  }),
+  pullWholeBytesMin: sizeField({
+    key: "pull_whole_min",
+    initial: "1MiB",
+    meaning: "Smaller layers are left to containerd.",
+  }),
+  soci: booleanField({
+    key: "soci",
+    initial: true,
+    meaning:
+      "Look for the SOCI index that an image's manifest names (v2), and fetch its layers lazily by it. A label with an index's digest counts always.",
+  }),
+  sociReferrers: booleanField({
+    key: "soci_referrers",
+    initial: false,
+    meaning:
+      "Also ask the registry for SOCI indexes that refer to the image (v1). Anyone who may push to the repository can add one, so it is off, as in SOCI itself.",
   }),
   fuseThreads: countField({
     key: "fuse_threads",

@@ -56,6 +56,17 @@ export function containerdContent(options: { readonly address: string }): Conten
         return verified(Buffer.concat(pieces), request.digest);
       }),
 
+    has: async (request) =>
+      await translated(options.address, async () => {
+        try {
+          await content.info({ digest: request.digest }, at(request));
+          return true;
+        } catch (thrown) {
+          if (ConnectError.from(thrown).code === Code.NotFound) return false;
+          throw thrown;
+        }
+      }),
+
     images: async (request) =>
       await translated(options.address, async () => {
         const { host, repository, hasPort } = splitSource(request.source);

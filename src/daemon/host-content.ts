@@ -33,6 +33,8 @@ export interface ContentReader {
   manifests(request: ContentRequest & { readonly countMax: number }): Promise<readonly StoredManifest[]>;
   /** A whole blob, verified against its digest. @throws NOT_FOUND, DATA_LOSS, RESOURCE_EXHAUSTED */
   read(request: ContentRequest & { readonly digest: Digest; readonly sizeMax: number }): Promise<Buffer>;
+  /** Whether a blob is there as a whole. */
+  has(request: ContentRequest & { readonly digest: Digest }): Promise<boolean>;
   /** Images of a repository (`host[:port]/repository`; without a port: on any port of the host). */
   images(
     request: ContentRequest & { readonly source: string; readonly manifestDigest: Digest },
@@ -112,6 +114,16 @@ export function hostContent(options: HostContentOptions): HostContent {
   };
 
   return {
+    hasBlob: async ({ namespace, digest, signal: wanted }) => {
+      using deadline = linkSignals([wanted], options.timeoutMs);
+      try {
+        return await options.reader.has({ namespace, digest, signal: deadline.signal });
+      } catch {
+        // Not known counts as not there: at worst its bytes come twice.
+        wanted?.throwIfAborted();
+        return false;
+      }
+    },
     findLayer: async (query) => {
       if (inTurn.pendingCount >= LOOKS_WAITING_MAX) return undefined;
       using deadline = linkSignals([query.signal], options.timeoutMs);

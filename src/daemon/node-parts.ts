@@ -99,7 +99,8 @@ interface SnapshotterParts extends NodePartsOptions {
 
 async function openSnapshotter(parts: SnapshotterParts): Promise<LazySnapshotter> {
   const { config, metadata, binding, registry, engine, reader } = parts;
-  const { timeoutMs } = config.containerd;
+  const { layer, containerd } = config;
+  const { timeoutMs } = containerd;
   const snapshotter = await createLazySnapshotter({
     root: config.root,
     binding,
@@ -107,8 +108,8 @@ async function openSnapshotter(parts: SnapshotterParts): Promise<LazySnapshotter
     engine,
     resolver: labelResolver({
       registry,
-      soci: new SociIndexes({ registry, takesAnnotation: true, takesReferrers: false }),
-      wholeBytesMin: undefined,
+      soci: new SociIndexes({ registry, takesAnnotation: layer.soci, takesReferrers: layer.sociReferrers }),
+      wholeBytesMin: layer.pullWhole ? layer.pullWholeBytesMin : undefined,
       hostContent:
         reader === undefined
           ? undefined
@@ -117,6 +118,7 @@ async function openSnapshotter(parts: SnapshotterParts): Promise<LazySnapshotter
     now: () => binding.realtimeNanoseconds(),
     syncFileSystem: (path) => binding.fileSteps([{ kind: "syncFileSystem", path }]),
     resolveTimeoutMs: config.snapshotter.resolveTimeoutMs,
+    pullTimeoutMs: config.snapshotter.pullTimeoutMs,
   });
   return measuredSnapshotter(snapshotter, parts.metrics);
 }

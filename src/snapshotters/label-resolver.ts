@@ -46,7 +46,8 @@ export function labelResolver(options: LabelResolverOptions): LayerResolver {
     resolve: async (request) => {
       const told = toldByLabels(request.labels);
       const found = await lookUp(options.hostContent, request, told);
-      return resolution(options, request, told, found);
+      const resolved = resolution(options, request, told, found);
+      return resolved.kind === "layer" ? await withoutSecondPull(options, request, resolved) : resolved;
     },
   };
 }
@@ -83,6 +84,35 @@ async function lookUp(
   }
   // Another blob with the same content: its TOC and size are not those of the blob that the labels name.
   return told.digest === undefined || found?.layer.digest === told.digest ? found : undefined;
+}
+
+/** A client that downloads all blobs before it asks has a whole one already: it is not fetched a second time. */
+async function withoutSecondPull(
+  { hostContent }: LabelResolverOptions,
+  { key, signal }: ResolveLayer,
+  resolved: Extract<Resolution, { kind: "layer" }>,
+): Promise<Resolution> {
+  const { request, neighbours } = resolved;
+  const { digest, index, origin } = request;
+  const isWhole = index?.kind === "whole";
+  const mayBeWhole = isWhole || (index?.kind === "soci" && index.otherwise !== undefined);
+  if (!mayBeWhole) return { ...resolved, neighbours: neighbours.map(withoutWhole) };
+  if ((await hostContent?.hasBlob({ namespace: namespaceOf(key), digest, signal })) !== true) return resolved;
+  if (!isWhole)
+    return { kind: "layer", request: withoutWhole(request), neighbours: neighbours.map(withoutWhole) };
+  return {
+    kind: "unknown",
+    reason: "blob-already-local",
+    message: "The client has the whole blob already, and nothing tells where its files are",
+    hint: "Convert the image to eStargz, or give it a SOCI index",
+    known: { reference: origin.reference, digest },
+  };
+}
+
+function withoutWhole(request: LayerRequest): LayerRequest {
+  const { index } = request;
+  if (index?.kind === "whole") return { ...request, index: undefined };
+  return index?.kind === "soci" ? { ...request, index: { ...index, otherwise: undefined } } : request;
 }
 
 function resolution(

@@ -34,6 +34,8 @@ export interface LazySnapshotterOptions {
   readonly syncFileSystem: (folder: string) => Promise<void>;
   /** Longest time for one attempt to have a layer lazily. */
   readonly resolveTimeoutMs?: number;
+  /** Longest time for one layer that is fetched whole. */
+  readonly pullTimeoutMs?: number;
   /** A layer stays in the engine for this long after its last snapshot. */
   readonly layerGraceMs?: number;
   /** Default: what this kernel needs. */
@@ -47,6 +49,7 @@ export interface LazySnapshotter extends Snapshotter {
 }
 
 const RESOLVE_TIMEOUT_MS = 30_000;
+const PULL_TIMEOUT_MS = 1_800_000;
 const LAYER_GRACE_MS = 300_000;
 
 /** containerd's overlayfs snapshotter, whose layers may be lazy ones of the engine. @throws INVALID_ARGUMENT */
@@ -81,6 +84,7 @@ class LazyOverlaySnapshotter implements LazySnapshotter {
       uses,
       neighbours: this.#neighbours,
       resolveTimeoutMs: options.resolveTimeoutMs ?? RESOLVE_TIMEOUT_MS,
+      pullTimeoutMs: options.pullTimeoutMs ?? PULL_TIMEOUT_MS,
     });
     this.#sweeper = new LayerSweeper({
       engine,

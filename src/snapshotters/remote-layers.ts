@@ -24,6 +24,8 @@ export interface RemoteLayersOptions {
   readonly neighbours: NeighbourLayers;
   /** Longest time for one attempt, finding out and making ready together. */
   readonly resolveTimeoutMs: number;
+  /** Longest time for making a layer ready whose blob may be fetched whole. */
+  readonly pullTimeoutMs: number;
 }
 
 export type RemoteAttempt =
@@ -44,21 +46,29 @@ export class RemoteLayers {
 
   /** @throws CANCELED when the client left; and when the row can't be written */
   async attempt(snapshot: CreateSnapshot, target: string): Promise<RemoteAttempt> {
-    using deadline = linkSignals([snapshot.signal], this.#options.resolveTimeoutMs);
+    const { resolveTimeoutMs, pullTimeoutMs } = this.#options;
+    using deadline = linkSignals([snapshot.signal], resolveTimeoutMs);
+    using pullDeadline = linkSignals([snapshot.signal], pullTimeoutMs);
     let origin: SnapshotOrigin | undefined;
     const learn = (known: SnapshotOrigin): void => {
       origin = known;
     };
     let commit: () => Promise<SnapshotRow>;
+    let isPull = false;
     using held = new HeldLayer(this.#options.uses);
     try {
       const request = await this.#resolve(snapshot, target, deadline, learn);
       await held.take(request);
-      await withSignal(this.#options.engine.ensure(request, { signal: deadline.signal }), deadline.signal);
+      isPull = mayPullWhole(request);
+      const { signal } = isPull ? pullDeadline : deadline;
+      await withSignal(this.#options.engine.ensure(request, { signal }), signal);
       commit = async () => await this.#commit(snapshot, target, request);
     } catch (thrown) {
       snapshot.signal?.throwIfAborted();
-      return this.#fallBack(snapshot.key, thrown, { origin, isTimeout: deadline.signal.aborted });
+      return this.#fallBack(snapshot.key, thrown, {
+        origin,
+        isTimeout: (isPull ? pullDeadline : deadline).signal.aborted,
+      });
     }
     try {
       const row = await commit();
@@ -139,6 +149,10 @@ export class RemoteLayers {
     fallbackChannel.publish({ key, reason });
     return { kind: "fallback", fallback: { reason, message, hint }, origin: facts.origin };
   }
+}
+
+function mayPullWhole({ index }: LayerRequest): boolean {
+  return index?.kind === "whole" || (index?.kind === "soci" && index.otherwise !== undefined);
 }
 
 /** A hold on a layer that is taken once its digest is known. */

@@ -47,6 +47,12 @@ export interface LayerQuery {
   readonly signal?: AbortSignal | undefined;
 }
 
+export interface BlobQuery {
+  readonly namespace: string;
+  readonly digest: Digest;
+  readonly signal?: AbortSignal | undefined;
+}
+
 export interface FoundLayer {
   /** Image reference, or `host/repository@digest`. */
   readonly reference: string;
@@ -63,4 +69,6 @@ export interface FoundLayer {
 export interface HostContent {
   /** undefined: not there, or not in time. */
   findLayer(query: LayerQuery): Promise<FoundLayer | undefined>;
+  /** Whether the client has the blob already. False: not there, or not known in time. */
+  hasBlob(query: BlobQuery): Promise<boolean>;
 }

@@ -57,6 +57,10 @@ class FakeContent implements ContentReader {
     return sha256(bytes);
   }
 
+  async has({ digest }: { readonly digest: string }): Promise<boolean> {
+    return this.blobs.has(digest);
+  }
+
   async manifests(): Promise<readonly StoredManifest[]> {
     this.calls.manifests += 1;
     return this.stored;

@@ -10,6 +10,7 @@ import {
   type LayerQuery,
   labelResolver,
   preparedChannel,
+  SociIndexes,
 } from "../../src/snapshotters/index.js";
 import {
   FakeEngine,
@@ -197,6 +198,7 @@ t.test("labelResolver() asks the host's content store for what labels leave out"
     soci: undefined,
     wholeBytesMin: undefined,
     hostContent: {
+      hasBlob: async () => false,
       findLayer: async ({ namespace, chainId }) => {
         queries.push({ namespace, chainId });
         return found;
@@ -283,4 +285,55 @@ t.test("mounts() says when a layer can't be mounted, and prepare() leaves nothin
   const prepare = () => rig.snapshotter.view({ key: "k", parent: "T", labels: {} });
   await t.rejects(prepare(), { code: "NOT_FOUND", message: /Layer/ });
   await t.rejects(prepare(), { message: /Layer/ }, "the key is free again");
+});
+
+t.test("labelResolver() has a plain layer fetched whole, unless the client has its blob", async (t) => {
+  const plain = (digit: string) => ({
+    layer: {
+      mediaType: "application/vnd.oci.image.layer.v1.tar+gzip",
+      digest: digestOf(digit),
+      size: 2_000_000,
+      annotations: {},
+      platform: undefined,
+    },
+    diffId: digestOf("9"),
+  });
+  const local = new Set<string>();
+  const found: FoundLayer = {
+    reference,
+    ...plain("a"),
+    manifestDigest: digestOf("e"),
+    manifestAnnotations: { "com.amazon.soci.index-digest": digestOf("5") },
+    neighbours: [plain("b")],
+  };
+  const hostContent = {
+    hasBlob: async ({ digest }: { readonly digest: string }) => local.has(digest),
+    findLayer: async () => found,
+  };
+  const ask = async (options: { soci?: SociIndexes; wholeBytesMin: number | undefined }) =>
+    await labelResolver({ registry: noRegistry, hostContent, soci: undefined, ...options }).resolve({
+      key: "default/1/extract",
+      target: "T",
+      labels: {},
+      signal: new AbortController().signal,
+    });
+  const whole = { kind: "whole", diffId: digestOf("9") };
+  t.match(await ask({ wholeBytesMin: 1_000_000 }), {
+    request: { digest: digestOf("a"), index: whole },
+    neighbours: [{ digest: digestOf("b"), index: whole }],
+  });
+  t.match(await ask({ wholeBytesMin: undefined }), { kind: "unknown", reason: "no-toc-digest" });
+  t.match(await ask({ wholeBytesMin: 3_000_000 }), { kind: "unknown" }, "it is small");
+  const soci = new SociIndexes({ registry: noRegistry, takesAnnotation: true, takesReferrers: false });
+  t.match(await ask({ soci, wholeBytesMin: 1_000_000 }), {
+    request: { index: { kind: "soci", otherwise: whole } },
+  });
+  const none = new SociIndexes({ registry: noRegistry, takesAnnotation: false, takesReferrers: true });
+  t.match(await ask({ soci: none, wholeBytesMin: undefined }), { request: { index: { kind: "soci" } } });
+  local.add(digestOf("a"));
+  t.match(await ask({ wholeBytesMin: 1_000_000 }), { kind: "unknown", reason: "blob-already-local" });
+  t.match(await ask({ soci, wholeBytesMin: 1_000_000 }), {
+    request: { index: { kind: "soci", otherwise: undefined } },
+    neighbours: [{ index: { kind: "soci", otherwise: undefined } }],
+  });
 });
