@@ -10,7 +10,7 @@ fail() { printf 'setup: %s\n' "$*" >&2; exit 1; }
 packages=(
   g++ make python3 pkg-config zlib1g-dev libzstd-dev libssl-dev
   containerd runc containernetworking-plugins docker-registry skopeo umoci
-  stargz-snapshotter btrfs-progs erofs-utils busybox-static mmdebstrap
+  stargz-snapshotter btrfs-progs erofs-utils libarchive-tools busybox-static mmdebstrap
   fuse3 attr acl openssl protobuf-compiler iproute2
 )
 

@@ -27,9 +27,23 @@ const committed = failurePoint("snapshots.namespaced.committed");
 
 /**
  * Commits below and then moves the row, with a note in between that survives a crash.
- * @throws as `Snapshotter.commit`; UNAVAILABLE while the key or the name is part of another commit
+ * Commits of the same key or name wait for each other, as those of two pulls of one image do.
+ * @throws as `Snapshotter.commit`; UNAVAILABLE when an earlier commit of the key or the name could not be ended
  */
 export async function commitSnapshot(
+  parts: NamespacedParts,
+  context: SnapshotContext,
+  request: CommitSnapshot,
+): Promise<void> {
+  // Always in this order: two that want the same names never wait for each other.
+  const [first, second] = [request.key, request.name].sort().map((name) => `${context.namespace} ${name}`);
+  await parts.turns.run(first!, async () => {
+    if (first === second) await commitInTurn(parts, context, request);
+    else await parts.turns.run(second!, async () => await commitInTurn(parts, context, request));
+  });
+}
+
+async function commitInTurn(
   parts: NamespacedParts,
   context: SnapshotContext,
   request: CommitSnapshot,

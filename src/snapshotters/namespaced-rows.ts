@@ -1,3 +1,4 @@
+import type { KeyedQueue } from "../async/index.js";
 import type { PinnedNames } from "../content/index.js";
 import { alreadyExists, invalidArgument, LazuliError, notFound } from "../errors/index.js";
 import {
@@ -20,6 +21,8 @@ export interface SnapshotContext {
 
 /** What the namespaces of one snapshotter have in common. */
 export interface NamespacedParts {
+  /** Commits take turns by namespace and name. */
+  readonly turns: KeyedQueue<string>;
   readonly metadata: Metadata;
   /** The one below, which knows no namespaces. */
   readonly snapshotter: Snapshotter;

@@ -1,3 +1,4 @@
+import { KeyedQueue } from "../async/index.js";
 import { PinnedNames } from "../content/index.js";
 import { failedPrecondition } from "../errors/index.js";
 import { counters, type Metadata } from "../metadata/index.js";
@@ -44,6 +45,7 @@ export function namespacedSnapshotter(options: NamespacedSnapshotterOptions): Na
     name,
     now,
     pinned: new PinnedNames(),
+    turns: new KeyedQueue<string>(),
     noteKept: (storeKey) => kept?.add(storeKey),
     nextStoreKey: async (namespace, key) => `${namespace}/${await sequence.next()}/${key}`,
   };

@@ -3,10 +3,7 @@ import { sha256 } from "../../src/bytes/index.js";
 import { leaseResources, leases, namespacedSnapshots } from "../../src/metadata/index.js";
 import { armFailurePoint } from "../../src/observe/index.js";
 import { namespacedSnapshotter, type Snapshotter } from "../../src/snapshotters/index.js";
-import { lazyRig, nowNanoseconds, snapshotterSuite } from "../../testing/snapshotter-suite/index.js";
-
-// Modes of files are part of what is compared.
-process.umask(0);
+import { lazyRig, nowNanoseconds } from "../../testing/snapshotter-suite/index.js";
 
 const name = "lazuli";
 
@@ -43,20 +40,6 @@ const remoteLabels = {
   "containerd.io/snapshot/stargz/toc.digest": digest,
   client: "own",
 };
-
-await t.test("namespacedSnapshotter() is a snapshotter as containerd wants it", async (t) => {
-  const make = async () => {
-    const rig = await lazyRig();
-    const namespaced = namespacedSnapshotter({
-      metadata: rig.metadata,
-      snapshotter: rig.snapshotter,
-      name,
-      now: nowNanoseconds,
-    });
-    return { snapshotter: namespaced.for({ namespace: "suite" }), dispose: rig.dispose };
-  };
-  await snapshotterSuite(t, { name: "namespaced", make, now: nowNanoseconds });
-});
 
 await t.test("for() shows a namespace what it has and nothing else", async (t) => {
   const { namespaced, snapshotter } = await rigged(t);

@@ -98,7 +98,6 @@ export const suiteTable = {
     make: namespaced,
     ...overlayTraits,
     texts: "namespaced",
-    queuesCommits: false,
     failurePoints: points("overlay", "namespaced", "sweep"),
   },
   "native, direct": { make: native(), ...nativeTraits },
