@@ -1,5 +1,6 @@
 import type { Command } from "./command.js";
 import { configCommand } from "./config-command.js";
+import { convertCommand } from "./convert-command.js";
 import { daemonCommand } from "./daemon-command.js";
 import { doctorCommand } from "./doctor-command.js";
 import { explainCommand } from "./explain-command.js";
@@ -15,6 +16,7 @@ const others: readonly Command[] = [
   daemonCommand,
   statusCommand,
   explainCommand,
+  convertCommand,
   doctorCommand,
   gcCommand,
   fsckCommand,

@@ -52,6 +52,18 @@ export class PushTarget {
     this.#options = options;
   }
 
+  /** Whether the registry has it in this repository. @throws as `pushBlob` */
+  async hasBlob(
+    digest: Digest,
+    options: { readonly signal?: AbortSignal | undefined } = {},
+  ): Promise<boolean> {
+    const suffix = `blobs/${digest}`;
+    const { signal } = options;
+    return await this.#retried(suffix, signal, async (endpoint, attempt) =>
+      this.#has(endpoint, { suffix, attempt, signal }),
+    );
+  }
+
   /** @throws UNAUTHENTICATED, PERMISSION_DENIED, UNAVAILABLE, DEADLINE_EXCEEDED, FAILED_PRECONDITION */
   async pushBlob(blob: PushBlob): Promise<PushOutcome> {
     return await this.#retried(`blobs/${blob.digest}`, blob.signal, async (endpoint, attempt) => {

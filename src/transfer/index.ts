@@ -1,9 +1,31 @@
 /**
- * What moves and remakes images: places where they are read and written.
+ * What moves and remakes images: places where they are read and written, and the conversion of their layers.
  *
- *     const source = await openImageSource(parseImageLocation("docker.io/library/python:3.12"), { registry });
+ *     await using source = await openImageSource(parseImageLocation("docker.io/library/python:3.12"), { registry });
+ *     await using target = await openImageTarget(parseImageLocation("oci:/srv/python:3.12"), { registry });
+ *     const layers = layerOptions({ format: "estargz" });
+ *     const { digest } = await convertImage({ source, target, layers, platforms: "all", scratchFolder: "/var/tmp" });
  */
-export type { ImageDocument, ImageSource, ImageTarget, Waiting } from "./contract.js";
+export { archiveSource, archiveTarget } from "./archive-image.js";
+export type {
+  ImageDocument,
+  ImageSource,
+  ImageTarget,
+  NameOptions,
+  RepositoryPlace,
+  Waiting,
+} from "./contract.js";
+export type {
+  ConvertEvent,
+  ConvertReport,
+  LayerAction,
+  LayerReport,
+  ManifestReport,
+} from "./convert-event.js";
+export { type ConvertImageOptions, convertImage } from "./convert-image.js";
+export { entryPath } from "./entry-path.js";
 export { type ImageLocation, parseImageLocation } from "./image-location.js";
+export { type LayerOptions, layerOptions, type TargetFormat, targetFormats } from "./layer-options.js";
 export { layoutSource, layoutTarget } from "./layout-image.js";
+export { openImageSource, openImageTarget } from "./open-image.js";
 export { registrySource, registryTarget } from "./registry-image.js";

@@ -2,14 +2,13 @@ import { createHash, randomBytes } from "node:crypto";
 import { type FileHandle, mkdir, open, readFile, rename, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { type Digest, digestAlgorithm, parseDigest } from "../bytes/index.js";
-import { dataLoss, invalidArgument, notFound } from "../errors/index.js";
-import { type Descriptor, MANIFEST_BYTES_MAX, mediaTypes, parseIndex } from "../oci/index.js";
+import { dataLoss, notFound } from "../errors/index.js";
+import { type Descriptor, MANIFEST_BYTES_MAX, parseIndex } from "../oci/index.js";
 import type { PushBlob, PushManifest, PushOutcome } from "../registry/index.js";
 import type { ImageDocument, ImageSource, ImageTarget } from "./contract.js";
 import { fileBlob } from "./file-blob.js";
-
-const NAME_ANNOTATION = "org.opencontainers.image.ref.name";
-const LAYOUT_MARK = '{"imageLayoutVersion":"1.0.0"}\n';
+import { chosenEntry, LAYOUT_MARK, layoutIndex } from "./layout-index.js";
+import { suffixedName } from "./suffixed-name.js";
 
 /** An image in an OCI layout folder (image-spec image-layout.md), for reading. @throws NOT_FOUND */
 export async function layoutSource(folder: string, name: string | undefined): Promise<ImageSource> {
@@ -26,6 +25,7 @@ export async function layoutSource(folder: string, name: string | undefined): Pr
   };
   return {
     description: `oci:${folder}${name === undefined ? "" : `:${name}`}`,
+    repository: undefined,
     root: async () => await document(entry),
     document,
     openBlob: async ({ digest, size }) =>
@@ -40,6 +40,8 @@ export async function layoutTarget(folder: string, name: string | undefined): Pr
   await mkdir(join(folder, "blobs", "sha256"), { recursive: true });
   return {
     description: `oci:${folder}${name === undefined ? "" : `:${name}`}`,
+    repository: undefined,
+    hasBlob: async ({ digest, size }) => await isWhole(blobPath(folder, digest), size),
     pushBlob: async (blob) => await writeBlob(folder, blob),
     pushManifest: async ({ bytes, digest, signal }: PushManifest) => {
       const whole = async function* () {
@@ -47,7 +49,7 @@ export async function layoutTarget(folder: string, name: string | undefined): Pr
       };
       await writeBlob(folder, { digest, size: bytes.length, open: whole, signal });
     },
-    name: async (root) => await nameRoot(folder, name, root),
+    name: async (root, { suffix } = {}) => await nameRoot(folder, suffixedName(name, suffix), root),
     [Symbol.asyncDispose]: async () => undefined,
   };
 }
@@ -93,18 +95,8 @@ async function nameRoot(folder: string, name: string | undefined, root: Descript
     if (thrown.code === "NOT_FOUND") return [];
     throw thrown;
   });
-  const { mediaType, digest, size, platform } = root;
-  const entry = {
-    mediaType,
-    digest,
-    size,
-    ...(platform === undefined ? {} : { platform }),
-    ...(name === undefined ? {} : { annotations: { [NAME_ANNOTATION]: name } }),
-  };
-  const others = kept.filter((one) => one.annotations[NAME_ANNOTATION] !== name);
-  const index = { schemaVersion: 2, mediaType: mediaTypes.ociIndex, manifests: [...others, entry] };
   await replace(join(folder, "oci-layout"), LAYOUT_MARK);
-  await replace(join(folder, "index.json"), `${JSON.stringify(index)}\n`);
+  await replace(join(folder, "index.json"), layoutIndex(kept, name, root));
 }
 
 async function replace(path: string, text: string): Promise<void> {
@@ -132,29 +124,7 @@ async function readIndex(folder: string): Promise<readonly Descriptor[]> {
   return parseIndex(bytes).manifests;
 }
 
-/** The entry of an index that a name means; without a name the only one. @throws NOT_FOUND, INVALID_ARGUMENT */
-export function chosenEntry(
-  entries: readonly Descriptor[],
-  wanted: { readonly name: string | undefined; readonly folder: string },
-): Descriptor {
-  const { name, folder } = wanted;
-  const named = entries.filter((entry) => name === undefined || entry.annotations[NAME_ANNOTATION] === name);
-  const names = entries.map((entry) => entry.annotations[NAME_ANNOTATION]).filter((one) => one !== undefined);
-  if (named.length === 1) return named[0]!;
-  if (named.length === 0) {
-    throw notFound(`Cannot find ${name ?? "an image"} in ${folder}: it has ${names.join(", ") || "none"}`, {
-      subject: folder,
-      reason: "image-missing",
-    });
-  }
-  throw invalidArgument(`Cannot choose an image of ${folder}: want a name, it has ${names.join(", ")}`, {
-    subject: folder,
-    reason: "image-ambiguous",
-    hint: "Write the name behind the path: oci:<folder>:<name>",
-  });
-}
-
-export function blobPath(folder: string, digest: Digest): string {
+function blobPath(folder: string, digest: Digest): string {
   return join(folder, "blobs", ...digest.split(":", 2));
 }
 

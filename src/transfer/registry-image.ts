@@ -1,7 +1,8 @@
 import { parseDigest } from "../bytes/index.js";
-import { parseReference } from "../oci/index.js";
+import { makeReference, parseReference } from "../oci/index.js";
 import type { Registry } from "../registry/index.js";
 import type { ImageSource, ImageTarget } from "./contract.js";
+import { suffixedName } from "./suffixed-name.js";
 
 /** An image in a registry, for reading. The registry stays open. @throws INVALID_ARGUMENT */
 export function registrySource(registry: Registry, reference: string): ImageSource {
@@ -9,6 +10,7 @@ export function registrySource(registry: Registry, reference: string): ImageSour
   const at = (digest: string): string => `${host}/${repository}@${digest}`;
   return {
     description: reference,
+    repository: { registry: host, repository },
     root: async ({ signal } = {}) => await registry.fetchManifest({ reference, signal }),
     document: async ({ digest }, { signal } = {}) =>
       await registry.fetchManifest({ reference: at(digest), signal }),
@@ -22,18 +24,23 @@ export function registrySource(registry: Registry, reference: string): ImageSour
 /** An image in a registry, for writing. The registry stays open. @throws INVALID_ARGUMENT */
 export async function registryTarget(registry: Registry, reference: string): Promise<ImageTarget> {
   const target = await registry.pushTarget(reference);
-  const { tag, digest } = parseReference(reference);
+  const parsed = parseReference(reference);
+  const { tag, digest } = parsed;
   return {
     description: reference,
+    repository: { registry: parsed.registry, repository: parsed.repository },
+    hasBlob: async (blob, options) => await target.hasBlob(blob.digest, options),
     pushBlob: async (blob) => await target.pushBlob(blob),
     pushManifest: async (manifest) => await target.pushManifest(manifest),
-    name: async (root, { signal } = {}) => {
+    name: async (root, { signal, suffix } = {}) => {
       // A reference by digest names nothing: what was pushed has its name.
-      if (tag === undefined && digest !== undefined) return;
-      const repository = reference.replace(/[:@][^/]*$/, "");
-      const { bytes } = await registry.fetchManifest({ reference: `${repository}@${root.digest}`, signal });
+      const isUnnamed = tag === undefined && digest !== undefined;
+      if (isUnnamed && suffix === undefined) return;
+      const name = suffixedName(isUnnamed ? undefined : (tag ?? "latest"), suffix);
+      const byDigest = makeReference({ ...parsed, tag: undefined, digest: root.digest }).toString();
+      const { bytes } = await registry.fetchManifest({ reference: byDigest, signal });
       const { mediaType } = root;
-      await target.pushManifest({ bytes, digest: root.digest, mediaType, tag: tag ?? "latest", signal });
+      await target.pushManifest({ bytes, digest: root.digest, mediaType, tag: name, signal });
     },
     [Symbol.asyncDispose]: async () => undefined,
   };
