@@ -1,13 +1,15 @@
+import { createHash } from "node:crypto";
 import { type FileHandle, open } from "node:fs/promises";
+import { digestAlgorithm } from "../bytes/index.js";
 import { type BlockSize, writeErofs } from "../erofs/index.js";
-import { unimplemented } from "../errors/index.js";
+import { dataLoss, unimplemented } from "../errors/index.js";
 import { type CompiledToc, compileToc } from "../estargz/index.js";
 import { compileZtoc } from "../soci/index.js";
 import { compileTar, readTar } from "../tar/index.js";
 import type { DirectoryNode } from "../tree/index.js";
 import { encodeUnitTable, readSpans, type UnitTable, unitsOfSpans } from "../units/index.js";
 import { compileZstdChunked } from "../zstdchunked/index.js";
-import type { CompileInput, SociInput, WholeInput } from "./compile-input.js";
+import type { ArchiveInput, CompileInput, SociInput, WholeInput } from "./compile-input.js";
 import type { LayerOwner } from "./contract.js";
 import type { PrefetchHint } from "./layer-record.js";
 
@@ -25,7 +27,8 @@ export interface CompiledIndex {
 const PACKED_BLOCK_SIZE = 4096;
 /** Where the data file is the archive: files begin at its blocks. */
 const ARCHIVE_BLOCK_SIZE = 512;
-const NO_WINDOWS = new Uint8Array(0);
+const NOTHING = new Uint8Array(0);
+const HASH_BYTES = 1024 * 1024;
 
 /** Turns what is known of a layer into its files. @throws as the formats */
 export async function compileIndex(input: CompileInput): Promise<CompiledIndex> {
@@ -41,6 +44,9 @@ export async function compileIndex(input: CompileInput): Promise<CompiledIndex> 
       return fromZtoc(input);
     case "whole":
       return await fromArchive(input);
+    case "archive":
+      await requireDiffId(input);
+      return await fromArchive({ ...input, codec: "raw", spans: NOTHING, windows: NOTHING });
   }
 }
 
@@ -49,7 +55,7 @@ function fromToc(compiled: CompiledToc, { blobSize }: { readonly blobSize: numbe
   const blockSize = PACKED_BLOCK_SIZE;
   return {
     units: encodeUnitTable(units, { dataSize, blobSize, blockSize }),
-    windows: NO_WINDOWS,
+    windows: NOTHING,
     prefetch,
     ...treeFiles({ root, blockSize, dataSize }),
   };
@@ -66,7 +72,7 @@ function fromZtoc({ ztoc, digest, blobSize }: SociInput): CompiledIndex {
   };
 }
 
-async function fromArchive(input: WholeInput): Promise<CompiledIndex> {
+async function fromArchive(input: Omit<WholeInput, "format">): Promise<CompiledIndex> {
   const { codec, dataPath, dataSize, blobSize } = input;
   const file = await open(dataPath, "r");
   try {
@@ -92,6 +98,24 @@ async function fromArchive(input: WholeInput): Promise<CompiledIndex> {
   } finally {
     await file.close();
   }
+}
+
+async function requireDiffId({ dataPath, dataSize, diffId }: ArchiveInput): Promise<void> {
+  const hash = createHash(digestAlgorithm(diffId));
+  const file = await open(dataPath, "r");
+  try {
+    for (let offset = 0; offset < dataSize; offset += HASH_BYTES) {
+      hash.update(await readFrom(file, { offset, length: Math.min(HASH_BYTES, dataSize - offset) }));
+    }
+  } finally {
+    await file.close();
+  }
+  const actual = `${digestAlgorithm(diffId)}:${hash.digest("hex")}`;
+  if (actual === diffId) return;
+  throw dataLoss(`Cannot use the layer: want the diffID ${diffId}, got ${actual}`, {
+    reason: "diff-id-mismatch",
+    hint: "The image's config, its layer or its index lies: pull the image from elsewhere, or without this index",
+  });
 }
 
 function treeFiles(options: {

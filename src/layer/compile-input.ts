@@ -2,7 +2,7 @@ import type { Digest } from "../bytes/index.js";
 import type { TocDialect } from "../estargz/index.js";
 
 /** What a layer is compiled from, in a form that goes to another thread. */
-export type CompileInput = EstargzInput | ZstdChunkedInput | SociInput | WholeInput;
+export type CompileInput = EstargzInput | ZstdChunkedInput | SociInput | WholeInput | ArchiveInput;
 
 export interface EstargzInput {
   readonly format: "estargz";
@@ -34,4 +34,14 @@ export interface WholeInput {
   /** As the native StreamIndexer gave them. */
   readonly spans: Uint8Array;
   readonly windows: Uint8Array;
+}
+
+/** A complete archive, to compare with what an index said of it. Its units are not asked for. */
+export interface ArchiveInput {
+  readonly format: "archive";
+  readonly dataPath: string;
+  readonly dataSize: number;
+  readonly blobSize: number;
+  /** Digest that the archive must have. */
+  readonly diffId: Digest;
 }

@@ -25,6 +25,11 @@ export interface SociIndex {
   readonly kind: "soci";
   /** Brings the layer's zTOC with the digest that it must have; undefined: the image's index has none for it. */
   readonly load: (options: LoadOptions) => Promise<LoadedZtoc | undefined>;
+  /**
+   * Digest that the uncompressed archive must have, checked with its tree as soon as all of it is here; undefined: nobody
+   * knows it.
+   */
+  readonly diffId: Digest | undefined;
   /** What to do for a layer without a zTOC. */
   readonly otherwise: WholeBlob | undefined;
 }

@@ -6,6 +6,7 @@ import { failedPrecondition, notFound, unavailable } from "../errors/index.js";
 import type { NativeBinding, NativePlane } from "../fuse/index.js";
 import { log } from "../observe/index.js";
 import type { BlobSource } from "../registry/index.js";
+import { checkArchive } from "./check-archive.js";
 import { type Clock, systemClock } from "./clock.js";
 import { Compilers } from "./compile-layer.js";
 import type {
@@ -315,6 +316,7 @@ class Engine implements OpenLayerEngine {
       demandDeadlineMs: this.#parts.demandDeadlineMs,
       verifying: this.#verifying,
       indexBytes,
+      checkArchive: async () => await checkArchive(this.#compilers, files),
     });
     this.#layers.set(digest, layer);
     return layer;

@@ -18,6 +18,8 @@ export interface LayerRecord {
   readonly mediaType: string;
   /** Of what the index was made from: a TOC, a zTOC, or the uncompressed archive. */
   readonly indexDigest: Digest;
+  /** Of the uncompressed archive, where it is still to be checked; undefined: nothing to check. */
+  readonly diffId: Digest | undefined;
   readonly blobSize: number;
   readonly origin: LayerOrigin;
   readonly prefetch: PrefetchHint;
@@ -45,6 +47,7 @@ export function decodeRecord(bytes: Buffer): LayerRecord {
       format: formatOf(value["format"]),
       mediaType: text(value["mediaType"], "mediaType"),
       indexDigest: parseDigest(value["indexDigest"]),
+      diffId: value["diffId"] === undefined ? undefined : parseDigest(value["diffId"]),
       blobSize: wholeNumber(value["blobSize"], "blobSize", 1, Number.MAX_SAFE_INTEGER),
       origin: {
         reference: text(origin["reference"], "origin.reference"),

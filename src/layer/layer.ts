@@ -1,5 +1,6 @@
 import type { LimitFunction } from "p-limit";
 import { withSignal } from "../async/index.js";
+import { LazuliError } from "../errors/index.js";
 import { type NativePlane, unitOutcomes } from "../fuse/index.js";
 import { log } from "../observe/index.js";
 import { encodeBitmap } from "./bitmap-file.js";
@@ -32,6 +33,8 @@ export interface LayerOptions {
   readonly verifying: LimitFunction;
   /** Bytes that making the layer has cost. */
   readonly indexBytes: number;
+  /** Compares a complete layer with its archive. @throws DATA_LOSS */
+  readonly checkArchive: () => Promise<void>;
 }
 
 /** One layer that the engine serves: its files, what it fetches, its mounts. */
@@ -44,6 +47,9 @@ export class Layer {
   #goingLocal: Promise<void> | undefined;
   #hasPrefetched = false;
   #wasComplete: boolean;
+  #isArchiveChecked: boolean;
+  /** Why nobody new may have it: its index does not describe its archive. */
+  #refusal: unknown;
 
   constructor(options: LayerOptions) {
     const { files, plane, scheduler, clock } = options;
@@ -51,6 +57,7 @@ export class Layer {
     this.#options = options;
     this.#ledger = new UnitLedger(files.units, files.present);
     this.#wasComplete = this.#ledger.isComplete;
+    this.#isArchiveChecked = files.record.diffId === undefined;
     this.#flusher = new BitmapFlusher({ clock, subject: digest, write: () => this.#writeBitmap() });
     this.#fetcher = new LayerFetcher({
       number,
@@ -93,7 +100,8 @@ export class Layer {
       fetchedBytes: this.#fetcher.fetchedBytes + indexBytes,
       mountKind: mounts.kind,
       complete: this.#ledger.isComplete,
-      lastError: this.#fetcher.lastError,
+      lastError:
+        this.#refusal === undefined ? this.#fetcher.lastError : LazuliError.from(this.#refusal).message,
     };
   }
 
@@ -113,6 +121,7 @@ export class Layer {
   /** The folder for a new user, mounted. @throws UNAVAILABLE, DATA_LOSS */
   async mountPoint(signal: AbortSignal | undefined): Promise<string> {
     const { mounts } = this.#options;
+    if (this.#refusal !== undefined) throw this.#refusal;
     this.prefetch();
     if (mounts.canBeLocal && this.#isChecked) return await withSignal(mounts.onLocalData(), signal);
     const folder = await withSignal(mounts.throughFuse(), signal);
@@ -172,13 +181,14 @@ export class Layer {
   /** Gives a complete layer its local mount, after all its units were checked, without anybody waiting for it. */
   #goLocal(): void {
     const { mounts, verifying, files } = this.#options;
-    if (!mounts.canBeLocal || this.#goingLocal !== undefined || this.#isClosed || !this.#ledger.isComplete)
-      return;
+    const hasWork = mounts.canBeLocal || !this.#isArchiveChecked;
+    if (!hasWork || this.#goingLocal !== undefined || this.#isClosed || !this.#ledger.isComplete) return;
     this.#goingLocal = verifying(async () => {
       await this.#check();
       if (this.#isClosed || !this.#isChecked) return;
       await this.#flusher.flush();
-      await mounts.onLocalData();
+      await this.#checkArchive();
+      if (mounts.canBeLocal && this.#refusal === undefined) await mounts.onLocalData();
     })
       .catch((thrown: unknown) => {
         log.warn("Cannot take a complete layer off FUSE; it is served through it", {
@@ -189,6 +199,23 @@ export class Layer {
       .finally(() => {
         this.#goingLocal = undefined;
       });
+  }
+
+  async #checkArchive(): Promise<void> {
+    if (this.#isArchiveChecked) return;
+    try {
+      await this.#options.checkArchive();
+    } catch (thrown) {
+      const { code, message } = LazuliError.from(thrown);
+      // What it needs may be missing for a while; a lie stays one.
+      if (code !== "DATA_LOSS") throw thrown;
+      log.error("Refuse a layer whose index lies", {
+        digest: this.#options.files.record.digest,
+        error: message,
+      });
+      this.#refusal = thrown;
+    }
+    this.#isArchiveChecked = true;
   }
 
   #leaveLocal(): void {

@@ -45,7 +45,9 @@ async function makeLazyLayer(options: MakeLayerOptions, read: ReadIndex): Promis
   const { digest } = request;
   const compiled = await compilers.compile({ input: read.input, subject: digest, signal });
   signal.throwIfAborted();
-  const files = newFiles(options, { ...read, compiled, isComplete: false });
+  const { index } = request;
+  const diffId = index?.kind === "soci" ? index.diffId : undefined;
+  const files = newFiles(options, { ...read, diffId, compiled, isComplete: false });
   await createLayerFolder({ root, digest, make: async () => files });
   return read.fetchedBytes;
 }
@@ -62,7 +64,13 @@ async function makeWholeLayer(options: MakeLayerOptions, whole: WholeBlob): Prom
       const compiled = await compilers.compile({ input: pulled.input, subject: digest, signal });
       const { codec } = pulled.input;
       const format = codec === "raw" ? "tar" : codec;
-      return newFiles(options, { format, indexDigest: pulled.diffId, compiled, isComplete: true });
+      return newFiles(options, {
+        format,
+        indexDigest: pulled.diffId,
+        diffId: undefined,
+        compiled,
+        isComplete: true,
+      });
     },
   });
   return source.size;
@@ -73,11 +81,12 @@ function newFiles(
   made: {
     readonly format: LayerFormat;
     readonly indexDigest: Digest;
+    readonly diffId: Digest | undefined;
     readonly compiled: CompiledIndex;
     readonly isComplete: boolean;
   },
 ): NewLayerFiles {
-  const { format, indexDigest, isComplete } = made;
+  const { format, indexDigest, diffId, isComplete } = made;
   const { units, windows, meta, prefetch, rootOwner } = made.compiled;
   return {
     record: {
@@ -86,6 +95,7 @@ function newFiles(
       format,
       mediaType: request.mediaType,
       indexDigest,
+      diffId,
       blobSize: source.size,
       origin: request.origin,
       prefetch,

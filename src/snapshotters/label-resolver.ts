@@ -213,7 +213,7 @@ function indexOf(options: LabelResolverOptions, image: SociImage, facts: LayerFa
   if (soci === undefined || type.compression === "zstd") return whole;
   const lookup = soci.lookup(image);
   if (lookup.kind === "none") return whole;
-  return { kind: "soci", load: soci.loader(image, lookup, digest), otherwise: whole };
+  return { kind: "soci", load: soci.loader(image, lookup, digest), diffId: facts.diffId, otherwise: whole };
 }
 
 function wholeBlob({ wholeBytesMin }: LabelResolverOptions, facts: LayerFacts): WholeBlob | undefined {

@@ -1,20 +1,22 @@
 import { open, readdir, readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
-import { setTimeout as sleep } from "node:timers/promises";
 import t from "tap";
 import { parseDigest } from "../../src/bytes/index.js";
 import type { OpenLayerEngine } from "../../src/layer/index.js";
 import { layerPaths } from "../../src/layer/paths.js";
 import { UnitTable } from "../../src/units/index.js";
-import { child, EngineRig, expectedHashes, hashesBelow, requestOf } from "../../testing/layer/engine-rig.js";
+import {
+  child,
+  EngineRig,
+  expectedHashes,
+  hashesBelow,
+  requestOf,
+  until,
+} from "../../testing/layer/engine-rig.js";
 import { sampleFiles, sampleLayer } from "../../testing/layer/sample-layer.js";
 
 const KIB = 1024;
 const sizes = [10, 300 * KIB, 0, 70 * KIB, 4096, 64 * KIB, 900 * KIB, 1, 5000, 200 * KIB];
-
-async function until(test: () => boolean | Promise<boolean>): Promise<void> {
-  while (!(await test())) await sleep(10);
-}
 
 /** Compressed bytes of all units: what a whole layer costs beside its index. */
 async function unitBytes(rig: EngineRig, engine: OpenLayerEngine): Promise<number> {

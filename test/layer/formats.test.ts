@@ -5,7 +5,8 @@ import t from "tap";
 import { parseDigest, sha256 } from "../../src/bytes/index.js";
 import { TOC_DIGEST_ANNOTATION } from "../../src/estargz/index.js";
 import type { LayerIndexSource, LayerRequest } from "../../src/layer/index.js";
-import { EngineRig, expectedHashes, hashesBelow } from "../../testing/layer/engine-rig.js";
+import { encodeZtoc } from "../../src/soci/index.js";
+import { EngineRig, expectedHashes, hashesBelow, until } from "../../testing/layer/engine-rig.js";
 import { MemorySource } from "../../testing/layer/memory-source.js";
 import { sampleFiles } from "../../testing/layer/sample-layer.js";
 import { buildZstdChunked, type LayerEntry, zstd } from "../../testing/zstdchunked-builder.js";
@@ -17,6 +18,9 @@ const entries: LayerEntry[] = [
   ...[...folders].map((name): LayerEntry => ({ name: `${name}/`, type: "dir" })),
   ...files.map((file): LayerEntry => ({ ...file, type: "reg" })),
 ];
+
+/** The same files in an archive. */
+const archive = buildTar(entries).tar;
 
 function requestFor(blob: Buffer, index: LayerIndexSource): { request: LayerRequest; source: MemorySource } {
   const source = new MemorySource(blob);
@@ -57,16 +61,18 @@ t.test("ensure() tells by the footer which of two formats one annotation means",
   t.equal(engine.status(request.digest).format, "zstdchunked");
 });
 
-/** The same files in an archive, packed or not. */
-const archive = buildTar(entries).tar;
-
 for (const mount of ["erofs", "fuse-tree"] as const) {
   for (const algorithm of ["gzip", "uncompressed"] as const) {
     t.test(`a layer with a zTOC is lazy, ${algorithm} (${mount})`, async (t) => {
       await using rig = await EngineRig.make();
       const { blob, ztoc } = buildSoci(entries, { algorithm, memberSize: 500_000 });
       const load = async () => ({ ztoc, digest: sha256(ztoc) });
-      const { request, source } = requestFor(blob, { kind: "soci", load, otherwise: undefined });
+      const { request, source } = requestFor(blob, {
+        kind: "soci",
+        load,
+        diffId: sha256(archive),
+        otherwise: undefined,
+      });
       const first = await rig.open({ mount });
       await first.ensure(request, {});
       t.match(first.status(request.digest), { format: "soci", cachedUnits: 0 });
@@ -88,12 +94,16 @@ t.test("a layer without a zTOC in its image's index is refused, or fetched whole
   await using rig = await EngineRig.make();
   const { blob } = buildSoci(entries);
   const load = async () => undefined;
-  const { request } = requestFor(blob, { kind: "soci", load, otherwise: undefined });
+  const { request } = requestFor(blob, { kind: "soci", load, diffId: sha256(archive), otherwise: undefined });
   const engine = await rig.open();
   await t.rejects(engine.ensure(request, {}), { code: "FAILED_PRECONDITION", reason: "no-index" });
   const otherwise = { kind: "whole", diffId: sha256(archive) } as const;
   await engine.ensure(
-    { ...request, mediaType: packed.gzip.mediaType, index: { kind: "soci", load, otherwise } },
+    {
+      ...request,
+      mediaType: packed.gzip.mediaType,
+      index: { kind: "soci", load, diffId: undefined, otherwise },
+    },
     {},
   );
   t.equal(engine.status(request.digest).format, "gzip");
@@ -155,3 +165,27 @@ t.test("a whole blob that is not what it should be leaves nothing behind", async
     },
   );
 });
+
+t.test(
+  "a layer whose zTOC describes other files than its archive has is refused when it is complete",
+  async (t) => {
+    const { blob, ztoc, spanDigests, zinfo, entries: told } = buildSoci(entries);
+    const lying = told.map((entry) => ({ ...entry, mode: entry.mode ^ 0o007 }));
+    const facts = { compressedSize: blob.length, uncompressedSize: archive.length, spanDigests, zinfo };
+    const other = encodeZtoc({ ...facts, algorithm: "gzip", entries: lying, buildTool: "liar" });
+    const cases = [
+      { bytes: ztoc, diffId: sha256(blob), reason: "diff-id-mismatch" },
+      { bytes: other, diffId: sha256(archive), reason: "index-other-tree" },
+    ];
+    for (const { bytes, diffId, reason } of cases) {
+      await using rig = await EngineRig.make();
+      const load = async () => ({ ztoc: bytes, digest: sha256(bytes) });
+      const { request } = requestFor(blob, { kind: "soci", load, diffId, otherwise: undefined });
+      const engine = await rig.open();
+      await engine.ensure(request, {});
+      await hashesBelow(await engine.mountPoint(request.digest));
+      await until(async () => engine.status(request.digest).lastError !== undefined);
+      await t.rejects(engine.mountPoint(request.digest), { code: "DATA_LOSS", reason });
+    }
+  },
+);

@@ -3,6 +3,7 @@ import { createHash } from "node:crypto";
 import { mkdir, mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import { promisify } from "node:util";
 import type { Digest } from "../../src/bytes/index.js";
 import { notFound, unavailable } from "../../src/errors/index.js";
@@ -139,4 +140,9 @@ export async function hashesBelow(folder: string): Promise<Map<string, string>> 
 /** What hashesBelow() finds where every file is right. */
 export function expectedHashes(files: readonly SampleFile[]): Map<string, string> {
   return new Map(files.map((file) => [file.name, createHash("sha256").update(file.content).digest("hex")]));
+}
+
+/** Waits for something that the engine does by itself. */
+export async function until(test: () => boolean | Promise<boolean>): Promise<void> {
+  while (!(await test())) await sleep(10);
 }
