@@ -5,6 +5,8 @@
 #include <string>
 #include <system_error>
 
+#include "../core/stream_error.h"
+
 namespace lazuli {
 
 Napi::Error systemError(Napi::Env env, int error, const char* call) {
@@ -26,6 +28,10 @@ Napi::Error toJsError(Napi::Env env, const std::exception& thrown) {
     return systemError(env, system->code().value(), text.substr(0, text.find(':')).c_str());
   }
   Napi::Error wrapped = Napi::Error::New(env, thrown.what());
+  if (const auto* stream = dynamic_cast<const StreamError*>(&thrown)) {
+    wrapped.Set("code", Napi::String::New(env, "ERR_STREAM"));
+    wrapped.Set("reason", Napi::String::New(env, stream->reason()));
+  }
   const bool isRange = dynamic_cast<const std::out_of_range*>(&thrown) != nullptr;
   const bool isArgument = dynamic_cast<const std::invalid_argument*>(&thrown) != nullptr;
   if (isRange) wrapped.Set("code", Napi::String::New(env, "ERR_OUT_OF_RANGE"));

@@ -2,6 +2,8 @@
 
 #include "btrfs_binding.h"
 #include "file_steps_binding.h"
+#include "indexer_binding.h"
+#include "member_binding.h"
 #include "mount_binding.h"
 #include "plane_binding.h"
 #include "syscalls_binding.h"
@@ -12,7 +14,9 @@ namespace {
 
 Napi::Object initModule(Napi::Env env, Napi::Object exports) {
   lazuli::PlaneBinding::define(env, exports);
+  lazuli::IndexerBinding::define(env, exports);
   initBtrfs(env, exports);
+  initMembers(env, exports);
   initFileSteps(env, exports);
   initMounts(env, exports);
   initTrees(env, exports);

@@ -1,6 +1,10 @@
 #include "plane_binding.h"
 
+#include <fcntl.h>
+
+#include <cerrno>
 #include <stdexcept>
+#include <system_error>
 #include <utility>
 
 #include "../core/limits.h"
@@ -23,6 +27,20 @@ uint32_t layerArgument(const Napi::Value& value) {
 UnitRange unitsArgument(const Napi::Value& first, const Napi::Value& last) {
   const uint64_t from = integerArgument(first, "firstUnit", 0, UINT32_MAX);
   return {from, integerArgument(last, "lastUnit", from, UINT32_MAX) + 1};
+}
+
+/** Undefined: none. Bytes are copied, the descriptor of a file is duplicated. */
+SpanWindows windowsArgument(const Napi::Value& value) {
+  if (value.IsUndefined()) return {};
+  if (value.IsTypedArray()) {
+    const std::span<const uint8_t> bytes = bytesArgument(value, "windows");
+    return {bytes, bytes.size() / WINDOW_BYTES};
+  }
+  const Napi::Object place = objectArgument(value, "windows");
+  const int fd = fcntl(descriptorArgument(place.Get("fd"), "fd"), F_DUPFD_CLOEXEC, 0);
+  if (fd < 0) throw std::system_error(errno, std::generic_category(), "fcntl");
+  return {FileDescriptor(fd), integerArgument(place.Get("offset"), "offset", 0, DATA_BYTES_MAX),
+          integerArgument(place.Get("count"), "count", 0, UINT32_MAX)};
 }
 
 Napi::Value copyBytes(Napi::Env env, const std::vector<uint8_t>& bytes) {
@@ -89,6 +107,7 @@ void PlaneBinding::define(Napi::Env env, Napi::Object exports) {
                                        InstanceMethod<&PlaneBinding::verify>("verify"),
                                        InstanceMethod<&PlaneBinding::failReads>("failReads"),
                                        InstanceMethod<&PlaneBinding::presence>("presence"),
+                                       InstanceMethod<&PlaneBinding::sums>("sums"),
                                        InstanceMethod<&PlaneBinding::presentCount>("presentCount"),
                                        InstanceMethod<&PlaneBinding::sync>("sync"),
                                        InstanceMethod<&PlaneBinding::stats>("stats"),
@@ -136,11 +155,14 @@ Napi::Value PlaneBinding::addLayer(const Napi::CallbackInfo& info) {
     const Napi::Object options = objectArgument(info[0], "options");
     const Napi::Value meta = options.Get("metaFd");
     const bool hasMeta = !meta.IsNumber() || meta.As<Napi::Number>().Int32Value() != -1;
+    const Napi::Value sums = options.Get("sums");
     open().addLayer({
         static_cast<uint32_t>(integerArgument(options.Get("number"), "number", 1, UINT32_MAX)),
         descriptorArgument(options.Get("dataFd"), "dataFd"),
         bytesArgument(options.Get("units"), "units"),
         bytesArgument(options.Get("present"), "present"),
+        sums.IsUndefined() ? std::span<const uint8_t>{} : bytesArgument(sums, "sums"),
+        windowsArgument(options.Get("windows")),
         hasMeta ? descriptorArgument(meta, "metaFd") : -1,
     });
     return info.Env().Undefined();
@@ -210,6 +232,10 @@ Napi::Value PlaneBinding::failReads(const Napi::CallbackInfo& info) {
 
 Napi::Value PlaneBinding::presence(const Napi::CallbackInfo& info) {
   return guarded(info.Env(), [&] { return copyBytes(info.Env(), open().layer(layerArgument(info[0]))->presence()); });
+}
+
+Napi::Value PlaneBinding::sums(const Napi::CallbackInfo& info) {
+  return guarded(info.Env(), [&] { return copyBytes(info.Env(), open().layer(layerArgument(info[0]))->sums()); });
 }
 
 Napi::Value PlaneBinding::presentCount(const Napi::CallbackInfo& info) {

@@ -37,6 +37,7 @@ class PlaneBinding : public Napi::ObjectWrap<PlaneBinding> {
   Napi::Value verify(const Napi::CallbackInfo& info);
   Napi::Value failReads(const Napi::CallbackInfo& info);
   Napi::Value presence(const Napi::CallbackInfo& info);
+  Napi::Value sums(const Napi::CallbackInfo& info);
   Napi::Value presentCount(const Napi::CallbackInfo& info);
   Napi::Value sync(const Napi::CallbackInfo& info);
   Napi::Value stats(const Napi::CallbackInfo& info);

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 #include <stdexcept>
+#include <tuple>
 
 #include "crc32c.h"
 #include "limits.h"
@@ -13,6 +14,7 @@ namespace {
 
 /** How much of a unit verify() holds at once; a multiple of CHECK_BLOCK. */
 constexpr size_t VERIFY_PIECE = 256U << 10;
+constexpr size_t SUM_BYTES = std::tuple_size_v<Digest>;
 
 size_t blocksOf(uint64_t length) {
   return static_cast<size_t>((length + CHECK_BLOCK - 1) / CHECK_BLOCK);
@@ -44,13 +46,18 @@ Layer::Layer(Options options)
     : number_(options.number),
       data_(std::move(options.data)),
       units_(std::move(options.units)),
+      windows_(std::move(options.windows)),
       image_(std::move(options.image)),
       records_(std::make_unique<Record[]>(units_.count())) {
   if (options.present.size() < (units_.count() + 7) / 8) {
     throw std::invalid_argument("Cannot add layer: the presence bits must be one for each unit");
   }
+  if (windows_.count() != units_.windowCount()) {
+    throw std::invalid_argument("Cannot add layer: the windows must be one for each span");
+  }
+  takeSums(options.sums);
   for (size_t unit = 0; unit < units_.count(); unit++) {
-    if ((options.present[unit / 8] >> (unit % 8) & 1) == 0) continue;
+    if ((options.present[unit / 8] >> (unit % 8) & 1) == 0 || !isSumKnown(unit)) continue;
     records_[unit].state.store(UnitState::unverified, std::memory_order_relaxed);
     presentCount_.fetch_add(1, std::memory_order_relaxed);
   }
@@ -68,6 +75,43 @@ std::vector<uint8_t> Layer::presence() const {
   return bits;
 }
 
+void Layer::takeSums(std::span<const uint8_t> sums) {
+  if (!sums.empty() && sums.size() != units_.count() * SUM_BYTES) {
+    throw std::invalid_argument("Cannot add layer: the sums must be one for each unit");
+  }
+  if (!units_.needsSums()) return;
+  sums_.assign(sums.begin(), sums.end());
+  sums_.resize(units_.count() * SUM_BYTES);
+}
+
+bool Layer::isSumKnown(size_t index) const {
+  const Unit unit = units_.unit(index);
+  return unit.digestOf == DigestOf::data || wantedDigest(index, unit) != Digest{};
+}
+
+Digest Layer::wantedDigest(size_t index, const Unit& unit) const {
+  if (unit.digestOf == DigestOf::data) return unit.sha256;
+  const std::lock_guard lock(sumsMutex_);
+  Digest sum;
+  std::copy_n(&sums_[index * SUM_BYTES], SUM_BYTES, sum.begin());
+  return sum;
+}
+
+bool Layer::acceptSum(size_t index, const Digest& digest) {
+  const Unit unit = units_.unit(index);
+  // The checksums of blocks pin the sum. One that an earlier process left may be wrong, the range in the blob is not.
+  if (unit.digestOf == DigestOf::data || records_[index].hasChecksums) return wantedDigest(index, unit) == digest;
+  const std::lock_guard lock(sumsMutex_);
+  std::copy(digest.begin(), digest.end(), &sums_[index * SUM_BYTES]);
+  return true;
+}
+
+std::vector<uint8_t> Layer::sums() const {
+  if (!units_.needsSums()) return std::vector<uint8_t>(units_.count() * SUM_BYTES);
+  const std::lock_guard lock(sumsMutex_);
+  return sums_;
+}
+
 Layer::Claim::Claim(Layer& layer, size_t unit) : layer_(layer), unit_(unit) {
   std::unique_lock lock(layer.claimsMutex_);
   layer.claimsChanged_.wait(lock, [&] { return !layer.claims_.contains(unit); });
@@ -82,7 +126,7 @@ Layer::Claim::~Claim() {
 
 Outcome Layer::store(size_t index, std::span<const uint8_t> bytes) {
   const Unit unit = units_.unit(index);
-  if (bytes.size() != unit.dataLength || sha256(bytes) != unit.sha256) return Outcome::corrupt;
+  if (bytes.size() != unit.dataLength || !acceptSum(index, sha256(bytes))) return Outcome::corrupt;
   if (writeAt(data_.get(), unit.dataOffset, bytes) != 0) return Outcome::ioError;
   Record& record = records_[index];
   if (!record.hasChecksums) crc32cBlocks(bytes, record.place(blocksOf(unit.dataLength)));
@@ -108,7 +152,7 @@ Layer::Verdict Layer::verify(size_t index) {
     crc32cBlocks(bytes, checksums.data() + done / CHECK_BLOCK);
     done += length;
   }
-  if (hash.finish() != unit.sha256) return {Outcome::corrupt, markDamaged(index)};
+  if (hash.finish() != wantedDigest(index, unit)) return {Outcome::corrupt, markDamaged(index)};
   Record& record = records_[index];
   if (!record.hasChecksums) std::copy(checksums.begin(), checksums.end(), record.place(checksums.size()));
   record.hasChecksums = true;

@@ -11,6 +11,7 @@
 
 #include "erofs_image.h"
 #include "file_descriptor.h"
+#include "span_windows.h"
 #include "unit_table.h"
 
 namespace lazuli {
@@ -44,6 +45,9 @@ struct Need {
  * A verified unit has checksums of its blocks in memory, and read() gives out only bytes that agree with them, so that
  * neither a bad disk nor a foreign write reaches a reader. The checksums come from bytes whose SHA-256 was right; they
  * are written once, before the state says verified, and never change, because the digest pins the bytes.
+ *
+ * A unit whose digest is of its range of the blob has a sum beside it: the SHA-256 of the bytes that were decoded from
+ * that range once. It takes the digest's place for what is on disk; without it the unit on disk is worth nothing.
  */
 class Layer {
  public:
@@ -53,15 +57,19 @@ class Layer {
     UnitTable units;
     /** One bit a unit: on disk already, not verified yet. */
     std::span<const uint8_t> present;
+    /** What sums() gave; empty: none is known. */
+    std::span<const uint8_t> sums;
+    SpanWindows windows;
     std::unique_ptr<ErofsImage> image;
   };
 
-  /** Throws std::invalid_argument when `present` is too short. */
+  /** Throws std::invalid_argument when `present` is too short, or sums or windows are not those of the units. */
   explicit Layer(Options options);
 
   uint32_t number() const { return number_; }
   int dataFd() const { return data_.get(); }
   const UnitTable& units() const { return units_; }
+  const SpanWindows& windows() const { return windows_; }
   /** Null where the layer has no tree. */
   const ErofsImage* image() const { return image_.get(); }
   bool isRemoved() const { return removed_.load(std::memory_order_acquire); }
@@ -69,6 +77,8 @@ class Layer {
 
   UnitState state(size_t unit) const;
   std::vector<uint8_t> presence() const;
+  /** A SHA-256 a unit; zeros where it is not known, or the unit's own digest says it. */
+  std::vector<uint8_t> sums() const;
   size_t presentCount() const { return presentCount_.load(std::memory_order_relaxed); }
   /** Grows with each unit that turns out to be damaged. */
   uint64_t damageEpoch() const { return damageEpoch_.load(std::memory_order_acquire); }
@@ -86,7 +96,10 @@ class Layer {
     size_t unit_;
   };
 
-  /** Checks the digest, writes, and marks the unit verified. Needs the claim. `bytes` has the unit's length. */
+  /**
+   * Checks the digest, writes, and marks the unit verified. Needs the claim. `bytes` has the unit's length; where the
+   * digest is of the blob, they were decoded from a range that has it.
+   */
   Outcome store(size_t unit, std::span<const uint8_t> bytes);
 
   struct Verdict {
@@ -128,17 +141,27 @@ class Layer {
     uint32_t* place(size_t blocks);
   };
 
+  void takeSums(std::span<const uint8_t> sums);
+  bool isSumKnown(size_t unit) const;
+  /** What the unit's bytes must have. */
+  Digest wantedDigest(size_t index, const Unit& unit) const;
+  /** Takes the digest of bytes that were decoded from the right range. */
+  bool acceptSum(size_t index, const Digest& digest);
   bool markDamaged(size_t unit);
   bool isIntact(size_t unit, uint64_t from, uint64_t to, const uint8_t* bytes) const;
 
   const uint32_t number_;
   const FileDescriptor data_;
   const UnitTable units_;
+  const SpanWindows windows_;
   const std::unique_ptr<ErofsImage> image_;
   const std::unique_ptr<Record[]> records_;
   std::atomic<size_t> presentCount_{0};
   std::atomic<uint64_t> damageEpoch_{0};
   std::atomic<bool> removed_{false};
+  mutable std::mutex sumsMutex_;
+  /** Empty where no unit needs one. */
+  std::vector<uint8_t> sums_;
   std::mutex claimsMutex_;
   std::condition_variable claimsChanged_;
   std::unordered_set<size_t> claims_;

@@ -33,7 +33,7 @@ Plane::~Plane() {
   close();
 }
 
-void Plane::addLayer(const LayerOptions& options) {
+void Plane::addLayer(LayerOptions options) {
   UnitTable units(options.units);
   FileDescriptor data(checked(fcntl(options.dataFd, F_DUPFD_CLOEXEC, 0), "fcntl"));
   std::unique_ptr<ErofsImage> image;
@@ -41,8 +41,8 @@ void Plane::addLayer(const LayerOptions& options) {
     const int error = ErofsImage::open(options.metaFd, image);
     if (error != 0) throw std::system_error(error, std::generic_category(), "map meta image");
   }
-  auto layer = std::make_shared<Layer>(
-      Layer::Options{options.number, std::move(data), std::move(units), options.present, std::move(image)});
+  auto layer = std::make_shared<Layer>(Layer::Options{options.number, std::move(data), std::move(units), options.present,
+                                                      options.sums, std::move(options.windows), std::move(image)});
   if (!layers_.add(std::move(layer))) {
     throw std::invalid_argument("Cannot add layer: number " + std::to_string(options.number) + " is taken");
   }

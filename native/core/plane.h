@@ -44,11 +44,13 @@ class Plane {
     int dataFd;
     std::span<const uint8_t> units;
     std::span<const uint8_t> present;
+    std::span<const uint8_t> sums;
+    SpanWindows windows;
     /** Mapped; -1: none. */
     int metaFd;
   };
 
-  void addLayer(const LayerOptions& options);
+  void addLayer(LayerOptions options);
   void removeLayer(uint32_t number);
   std::shared_ptr<Layer> layer(uint32_t number) const;
 

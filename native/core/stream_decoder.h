@@ -28,7 +28,7 @@ class StreamDecoder {
   /** Decoded bytes that were read or skipped. */
   uint64_t position() const { return position_; }
 
-  /** `bytes` must live as long as the decoder. Throws std::bad_alloc. */
+  /** `bytes` must live as long as the decoder. Spans have a SpanDecoder instead. Throws std::bad_alloc. */
   static std::unique_ptr<StreamDecoder> make(Codec codec, std::span<const uint8_t> bytes);
 
  protected:

@@ -1,14 +1,20 @@
 #include "unit_jobs.h"
 
+#include <zlib.h>
+
 #include <algorithm>
 #include <stdexcept>
 
 #include "limits.h"
+#include "span_decoder.h"
 
 namespace lazuli {
 namespace {
 
-/** Cuts at the borders of streams, into parts of at least INGEST_JOB_BYTES compressed bytes where there are so many. */
+/**
+ * Cuts at the borders of streams, into parts of at least INGEST_JOB_BYTES compressed bytes where there are so many. Spans
+ * are large, and a reader waits for the last of them: each is a part of its own.
+ */
 std::vector<UnitRange> cutAtStreams(const UnitTable& units, UnitRange whole) {
   std::vector<UnitRange> parts;
   size_t start = whole.first;
@@ -18,6 +24,7 @@ std::vector<UnitRange> cutAtStreams(const UnitTable& units, UnitRange whole) {
     while (end < whole.end && bytes < INGEST_JOB_BYTES) {
       bytes += units.blobLength(end);
       end = std::min(units.streamEnd(end), whole.end);
+      if (units.windowCount() > 0) break;
     }
     parts.push_back({start, end});
     start = end;
@@ -109,15 +116,36 @@ Outcome UnitJobs::ingestUnit(Task& task, size_t index, std::unique_ptr<StreamDec
     const std::span<const uint8_t> bytes = task.options.bytes;
     const uint64_t from = std::min<uint64_t>(unit.blobOffset - task.options.blobOffset, bytes.size());
     const uint64_t length = std::min<uint64_t>(unit.blobLength, bytes.size() - from);
-    decoder = StreamDecoder::make(unit.codec, bytes.subspan(from, length));
+    const std::span<const uint8_t> range = bytes.subspan(from, length);
+    const Outcome checked = checkRange(unit, range);
+    if (checked != Outcome::stored) return checked;
+    decoder = unit.codec == Codec::deflateSpan ? makeSpanDecoder(layer, index, range) : StreamDecoder::make(unit.codec, range);
+    if (decoder == nullptr) return Outcome::ioError;
   }
-  DecodeStatus status = decoder->skip(unit.innerOffset - decoder->position());
+  const uint64_t before = unit.codec == Codec::deflateSpan ? 0 : unit.innerOffset - decoder->position();
+  DecodeStatus status = decoder->skip(before);
   if (status != DecodeStatus::ok) return outcomeOf(status);
   // The table has bounded the length; pages that the stream does not fill are never touched.
   const auto buffer = std::make_unique_for_overwrite<uint8_t[]>(unit.dataLength);
   const std::span<uint8_t> data(buffer.get(), unit.dataLength);
   status = decoder->read(data);
   return status == DecodeStatus::ok ? layer.store(index, data) : outcomeOf(status);
+}
+
+Outcome UnitJobs::checkRange(const Unit& unit, std::span<const uint8_t> bytes) const {
+  if (unit.digestOf == DigestOf::data) return Outcome::stored;
+  if (bytes.size() < unit.blobLength) return Outcome::truncated;
+  return sha256(bytes) == unit.sha256 ? Outcome::stored : Outcome::corrupt;
+}
+
+std::unique_ptr<StreamDecoder> UnitJobs::makeSpanDecoder(const Layer& layer, size_t index,
+                                                         std::span<const uint8_t> bytes) const {
+  const Unit unit = layer.units().unit(index);
+  uint8_t window[WINDOW_BYTES];
+  if (layer.windows().read(index, window) != 0) return nullptr;
+  // Another window would make other bytes of the same blob.
+  if (crc32(0, window, sizeof window) != unit.windowCrc) return nullptr;
+  return std::make_unique<SpanDecoder>(SpanDecoder::Span{bytes, static_cast<unsigned>(unit.innerOffset), window});
 }
 
 void UnitJobs::verify(uint64_t id, const std::shared_ptr<Layer>& layer, UnitRange units) {

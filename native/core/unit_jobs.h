@@ -60,6 +60,9 @@ class UnitJobs {
   void ingestStreams(Task& task, UnitRange units);
   void ingestStream(Task& task, UnitRange units);
   Outcome ingestUnit(Task& task, size_t unit, std::unique_ptr<StreamDecoder>& decoder);
+  /** `bytes` is what there is of the unit's range of the blob. */
+  Outcome checkRange(const Unit& unit, std::span<const uint8_t> bytes) const;
+  std::unique_ptr<StreamDecoder> makeSpanDecoder(const Layer& layer, size_t index, std::span<const uint8_t> bytes) const;
   void verifyUnits(Task& task, UnitRange units);
 
   WorkerPool& workers_;

@@ -16,7 +16,8 @@ static_assert(std::endian::native == std::endian::little, "the table is read in 
 constexpr size_t HEADER = 64;
 constexpr size_t RECORD = 80;
 constexpr size_t TRAILER = 32;
-constexpr uint32_t VERSION = 1;
+constexpr uint32_t FIRST_VERSION = 1;
+constexpr uint32_t VERSION = 2;
 constexpr char MAGIC[] = "lzliunit";
 
 template <typename T>
@@ -45,7 +46,8 @@ bool fits(uint64_t offset, uint64_t length, uint64_t limit) {
 UnitTable::UnitTable(std::span<const uint8_t> bytes) : bytes_(bytes.begin(), bytes.end()) {
   if (bytes_.size() < HEADER + TRAILER) refuse("it is too short");
   if (std::memcmp(bytes_.data(), MAGIC, 8) != 0) refuse("the magic is wrong");
-  if (load<uint32_t>(&bytes_[8]) != VERSION) refuse("the version is unknown");
+  version_ = load<uint32_t>(&bytes_[8]);
+  if (version_ < FIRST_VERSION || version_ > VERSION) refuse("the version is unknown");
   if (load<uint32_t>(&bytes_[12]) != RECORD) refuse("the record size is unknown");
   const std::span body(bytes_.data(), bytes_.size() - TRAILER);
   const Digest digest = lazuli::sha256(body);
@@ -60,29 +62,43 @@ UnitTable::UnitTable(std::span<const uint8_t> bytes) : bytes_(bytes.begin(), byt
   checkRecords();
 }
 
-void UnitTable::checkRecords() const {
+void UnitTable::checkRecords() {
   Unit before{};
   for (size_t index = 0; index < count_; index++) {
-    const uint8_t codec = bytes_[HEADER + index * RECORD + 72];
-    if (codec > static_cast<uint8_t>(Codec::zstd)) refuseUnit(index, "has an unknown codec");
+    const uint8_t* record = &bytes_[HEADER + index * RECORD];
+    const Codec codecMax = version_ == FIRST_VERSION ? Codec::zstd : Codec::deflateSpan;
+    if (record[72] > static_cast<uint8_t>(codecMax)) refuseUnit(index, "has an unknown codec");
+    if (record[73] > (version_ == FIRST_VERSION ? 0 : 1)) refuseUnit(index, "has an unknown kind of digest");
     const Unit unit = this->unit(index);
-    if (unit.dataLength == 0 || unit.dataLength > UNIT_BYTES_MAX) refuseUnit(index, "has a length out of range");
-    if (!fits(unit.dataOffset, unit.dataLength, dataSize_)) refuseUnit(index, "lies outside the data file");
-    if (!fits(unit.blobOffset, unit.blobLength, blobSize_)) refuseUnit(index, "lies outside the blob");
-    if (!fits(unit.innerOffset, unit.dataLength, STREAM_BYTES_MAX)) refuseUnit(index, "lies too deep in its stream");
-    if (unit.codec == Codec::raw && !fits(unit.innerOffset, unit.dataLength, unit.blobLength)) {
-      refuseUnit(index, "is longer than its bytes in the blob");
-    }
-    if (index > 0) {
-      if (unit.dataOffset < before.dataEnd()) refuseUnit(index, "overlaps the unit before it");
-      if (unit.blobOffset < before.blobOffset) refuseUnit(index, "is not in the order of the blob");
-      if (unit.blobOffset == before.blobOffset) {
-        if (unit.blobLength != before.blobLength || unit.codec != before.codec) refuseUnit(index, "disagrees about its stream");
-        if (unit.innerOffset < before.innerOffset + before.dataLength) refuseUnit(index, "is not in the order of its stream");
-      }
-    }
+    checkUnit(index, unit);
+    if (index > 0) checkNeighbours(index, before, unit);
+    if (unit.codec == Codec::deflateSpan) windowCount_++;
+    if (unit.digestOf == DigestOf::blob) needsSums_ = true;
     before = unit;
   }
+  if (windowCount_ != 0 && windowCount_ != count_) refuse("spans of deflate stand among units of other codecs");
+}
+
+void UnitTable::checkUnit(size_t index, const Unit& unit) const {
+  if (unit.dataLength == 0 || unit.dataLength > UNIT_BYTES_MAX) refuseUnit(index, "has a length out of range");
+  if (!fits(unit.dataOffset, unit.dataLength, dataSize_)) refuseUnit(index, "lies outside the data file");
+  if (!fits(unit.blobOffset, unit.blobLength, blobSize_)) refuseUnit(index, "lies outside the blob");
+  if (!fits(unit.innerOffset, unit.dataLength, STREAM_BYTES_MAX)) refuseUnit(index, "lies too deep in its stream");
+  if (unit.codec == Codec::deflateSpan && unit.innerOffset > 7) refuseUnit(index, "begins with more bits than a byte has");
+  if (unit.codec == Codec::raw && !fits(unit.innerOffset, unit.dataLength, unit.blobLength)) {
+    refuseUnit(index, "is longer than its bytes in the blob");
+  }
+}
+
+void UnitTable::checkNeighbours(size_t index, const Unit& before, const Unit& unit) const {
+  if (unit.dataOffset < before.dataEnd()) refuseUnit(index, "overlaps the unit before it");
+  if (unit.blobOffset < before.blobOffset) refuseUnit(index, "is not in the order of the blob");
+  if (unit.blobOffset > before.blobOffset) return;
+  if (unit.blobLength != before.blobLength || unit.codec != before.codec) refuseUnit(index, "disagrees about its stream");
+  if (unit.codec == Codec::deflateSpan) refuseUnit(index, "begins where another span does");
+  // Else each of them would have the whole stream hashed.
+  if (unit.digestOf == DigestOf::blob || before.digestOf == DigestOf::blob) refuseUnit(index, "has the digest of a shared stream");
+  if (unit.innerOffset < before.innerOffset + before.dataLength) refuseUnit(index, "is not in the order of its stream");
 }
 
 uint64_t UnitTable::number(size_t index, size_t field) const {
@@ -99,6 +115,10 @@ Unit UnitTable::unit(size_t index) const {
   unit.innerOffset = load<uint64_t>(record + 32);
   std::copy_n(record + 40, unit.sha256.size(), unit.sha256.begin());
   unit.codec = static_cast<Codec>(record[72]);
+  unit.digestOf = static_cast<DigestOf>(record[73]);
+  unit.windowCrc = load<uint32_t>(record + 76);
+  // Bytes that are stored as they are have one digest.
+  if (unit.codec == Codec::raw && unit.dataLength == unit.blobLength) unit.digestOf = DigestOf::data;
   return unit;
 }
 

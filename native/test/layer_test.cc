@@ -3,6 +3,8 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <cerrno>
 #include <thread>
 
 #include "check.h"
@@ -24,17 +26,19 @@ struct Sample {
   int fd = memfd_create("layer_test", MFD_CLOEXEC);
   std::unique_ptr<Layer> layer;
 
-  explicit Sample(uint8_t present) {
+  explicit Sample(uint8_t present, DigestOf digestOf = DigestOf::data, std::span<const uint8_t> sums = {}) {
     std::vector<Unit> units;
     uint64_t blobOffset = 0;
     for (const auto& [offset, length] : PLACES) {
       const Bytes bytes = noise(length, offset);
       std::copy(bytes.begin(), bytes.end(), data.begin() + static_cast<long>(offset));
-      units.push_back({offset, length, blobOffset, length, 0, sha256(bytes), Codec::raw});
-      blobOffset += length;
+      // Of a range that is longer than the unit no digest says what the unit has.
+      const Digest digest = digestOf == DigestOf::data ? sha256(bytes) : Digest{1};
+      units.push_back({offset, length, blobOffset, length + 1, 0, digest, Codec::raw, digestOf});
+      blobOffset += length + 1;
     }
     layer = std::make_unique<Layer>(Layer::Options{1, FileDescriptor(fd), UnitTable(encodeTable(units, DATA_SIZE, blobOffset)),
-                                                   std::span(&present, 1), nullptr});
+                                                   std::span(&present, 1), sums, {}, nullptr});
   }
 
   std::span<const uint8_t> bytesOf(size_t unit) const {
@@ -135,6 +139,57 @@ void verifiesWhatWasThere() {
   CHECK(sample.reads(100, 5001));
 }
 
+void keepsSums() {
+  Sample first(0b0010, DigestOf::blob);
+  CHECK(first.layer->presentCount() == 0);
+  CHECK(first.store(0) == Outcome::stored && first.store(3) == Outcome::stored);
+  const Bytes sums = first.layer->sums();
+  const Digest sum = sha256(first.bytesOf(3));
+  CHECK(sums.size() == 4 * 32 && std::equal(sum.begin(), sum.end(), sums.begin() + 3 * 32));
+  CHECK(std::all_of(sums.begin() + 32, sums.begin() + 96, [](uint8_t byte) { return byte == 0; }));
+
+  Sample second(0b1111, DigestOf::blob, sums);
+  CHECK(second.layer->presence() == Bytes{0b1001});
+  CHECK(second.layer->sums() == sums);
+  for (const size_t unit : {0, 3}) CHECK(writeAt(second.fd, PLACES[unit][0], second.bytesOf(unit)) == 0);
+  second.spoil(30'000);
+  const auto verify = [&](size_t unit) {
+    const Layer::Claim claim(*second.layer, unit);
+    return second.layer->verify(unit).outcome;
+  };
+  CHECK(verify(0) == Outcome::alreadyPresent);
+  CHECK(verify(3) == Outcome::corrupt);
+  CHECK(second.store(3) == Outcome::stored);
+  CHECK(second.reads(30'000, 20'000));
+  // What was verified once pins the bytes; a sum from outside does not.
+  const Layer::Claim claim(*second.layer, 0);
+  Bytes other(second.bytesOf(0).begin(), second.bytesOf(0).end());
+  other[0] ^= 1;
+  CHECK(second.layer->store(0, other) == Outcome::corrupt);
+  Bytes wrongSums = sums;
+  wrongSums[0] ^= 1;
+  Sample third(0b0001, DigestOf::blob, wrongSums);
+  CHECK(third.store(0) == Outcome::stored);
+  CHECK(std::equal(sums.begin(), sums.begin() + 32, third.layer->sums().begin()));
+}
+
+void refusesWrongParts() {
+  CHECK_THROWS(std::invalid_argument, Sample(0, DigestOf::blob, Bytes(127)));
+  CHECK_THROWS(std::invalid_argument, SpanWindows(Bytes(WINDOW_BYTES), 2));
+  CHECK_THROWS(std::invalid_argument, SpanWindows(Bytes(WINDOW_BYTES), SIZE_MAX / 2));
+  FileDescriptor file(memfd_create("windows", MFD_CLOEXEC));
+  CHECK(ftruncate(file.get(), 2 * WINDOW_BYTES) == 0);
+  CHECK_THROWS(std::invalid_argument, SpanWindows(FileDescriptor(dup(file.get())), 1, 2));
+  CHECK_THROWS(std::invalid_argument, SpanWindows(FileDescriptor(dup(file.get())), UINT64_MAX, 2));
+  CHECK_THROWS(std::invalid_argument, SpanWindows(FileDescriptor(dup(file.get())), 0, SIZE_MAX / 2));
+  const SpanWindows windows(FileDescriptor(dup(file.get())), WINDOW_BYTES, 1);
+  Bytes window(WINDOW_BYTES, 7);
+  CHECK(windows.read(0, window) == 0 && window == Bytes(WINDOW_BYTES));
+  CHECK(windows.read(1, window) != 0);
+  CHECK(ftruncate(file.get(), 2 * WINDOW_BYTES - 1) == 0);
+  CHECK(windows.read(0, window) == -EIO);
+}
+
 void claimsExclude() {
   Sample sample(0);
   int inside = 0;
@@ -160,5 +215,7 @@ int main() {
   refusesWrongBytes();
   findsDamage();
   verifiesWhatWasThere();
+  keepsSums();
+  refusesWrongParts();
   claimsExclude();
 }

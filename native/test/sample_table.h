@@ -25,10 +25,10 @@ inline void seal(Bytes& table) {
 }
 
 /** A table as src/units writes it, without its checks. */
-inline Bytes encodeTable(std::span<const Unit> units, uint64_t dataSize, uint64_t blobSize) {
+inline Bytes encodeTable(std::span<const Unit> units, uint64_t dataSize, uint64_t blobSize, uint32_t version = 2) {
   Bytes table(64 + units.size() * 80 + 32);
   std::memcpy(table.data(), "lzliunit", 8);
-  put<uint32_t>(table, 8, 1);
+  put<uint32_t>(table, 8, version);
   put<uint32_t>(table, 12, 80);
   put<uint64_t>(table, 16, units.size());
   put<uint64_t>(table, 24, dataSize);
@@ -43,6 +43,8 @@ inline Bytes encodeTable(std::span<const Unit> units, uint64_t dataSize, uint64_
     put(table, at + 32, unit.innerOffset);
     std::memcpy(&table[at + 40], unit.sha256.data(), unit.sha256.size());
     table[at + 72] = static_cast<uint8_t>(unit.codec);
+    table[at + 73] = static_cast<uint8_t>(unit.digestOf);
+    put(table, at + 76, unit.windowCrc);
     at += 80;
   }
   seal(table);

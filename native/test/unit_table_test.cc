@@ -62,7 +62,11 @@ void refuses() {
       [](auto& units) { units[0].innerOffset = STREAM_BYTES_MAX - 99; },
       [](auto& units) { units[0].innerOffset = UINT64_MAX; },
       [](auto& units) { units[3].innerOffset = 11; },
-      [](auto& units) { units[0].codec = static_cast<Codec>(3); },
+      [](auto& units) { units[0].codec = static_cast<Codec>(4); },
+      [](auto& units) { units[0].codec = Codec::deflateSpan; },
+      [](auto& units) { units[0].digestOf = static_cast<DigestOf>(2); },
+      [](auto& units) { units[1].digestOf = DigestOf::blob; },
+      [](auto& units) { units[2].digestOf = DigestOf::blob; },
       [](auto& units) { std::swap(units[0], units[1]); },
   };
   for (const auto& change : changes) {
@@ -88,9 +92,53 @@ void refuses() {
   }
 }
 
+std::vector<Unit> sampleSpans() {
+  return {
+      {0, 100, 10, 50, 0, {}, Codec::deflateSpan, DigestOf::blob},
+      {100, 100, 59, 40, 7, {}, Codec::deflateSpan, DigestOf::blob},
+      {200, 100, 98, 62, 1, {}, Codec::deflateSpan, DigestOf::data, 5},
+  };
+}
+
+void knowsSpans() {
+  const UnitTable table = make(sampleSpans());
+  CHECK(table.windowCount() == 3);
+  CHECK(table.needsSums());
+  CHECK(table.unit(0).digestOf == DigestOf::blob);
+  CHECK(table.unit(2).digestOf == DigestOf::data && table.unit(2).windowCrc == 5);
+  std::vector<Unit> deep = sampleSpans();
+  deep[1].innerOffset = 8;
+  CHECK_THROWS(std::invalid_argument, make(deep));
+  std::vector<Unit> shared = sampleSpans();
+  shared[1].blobOffset = 10;
+  shared[1].blobLength = 50;
+  CHECK_THROWS(std::invalid_argument, make(shared));
+}
+
+/** Bytes that are stored as they are have one digest, whatever it is said to be of. */
+void knowsRawDigests() {
+  const UnitTable whole = make({{0, 100, 10, 100, 0, {}, Codec::raw, DigestOf::blob}});
+  CHECK(!whole.needsSums() && whole.unit(0).digestOf == DigestOf::data);
+  const UnitTable part = make({{0, 99, 10, 100, 1, {}, Codec::raw, DigestOf::blob}});
+  CHECK(part.needsSums() && part.windowCount() == 0);
+}
+
+void readsVersionOne() {
+  const UnitTable table(encodeTable(sampleUnits(), 4096, 160, 1));
+  CHECK(table.count() == 4 && !table.needsSums());
+  CHECK_THROWS(std::invalid_argument, UnitTable(encodeTable(sampleSpans(), 4096, 160, 1)));
+  CHECK_THROWS(std::invalid_argument,
+               UnitTable(encodeTable(std::vector<Unit>{{0, 9, 0, 9, 0, {}, Codec::raw, DigestOf::blob}}, 9, 9, 1)));
+  CHECK_THROWS(std::invalid_argument, UnitTable(encodeTable(sampleUnits(), 4096, 160, 3)));
+  CHECK_THROWS(std::invalid_argument, UnitTable(encodeTable(sampleUnits(), 4096, 160, 0)));
+}
+
 }  // namespace
 
 int main() {
   finds();
+  knowsSpans();
+  knowsRawDigests();
+  readsVersionOne();
   refuses();
 }

@@ -1,4 +1,5 @@
 import type { NativeMounts } from "./native-mounts.js";
+import type { NativeStreamIndexer, StreamIndexerOptions } from "./native-stream-indexer.js";
 
 /**
  * The contract of the native addon (native/binding/): bytes and numbers in, numbers out. Only src/fuse imports it.
@@ -22,8 +23,18 @@ export interface NativeLayerOptions {
   readonly dataFd: number;
   /** The unit table (src/units): copied and checked again. */
   readonly units: Uint8Array;
-  /** One bit a unit, least significant first: units on disk already. Each is verified before its first use. */
+  /**
+   * One bit a unit, least significant first: units on disk already. Each is verified before its first use. One whose
+   * digest is of the blob counts as missing where `sums` does not know it.
+   */
   readonly present: Uint8Array;
+  /** What `sums()` gave in an earlier process; none is known unless given. */
+  readonly sums?: Uint8Array;
+  /**
+   * 32 KiB for each deflateSpan, in the order of the units: copied, or in a file, whose descriptor is duplicated, and
+   * which is read when a span is decoded. A window that has not the CRC in the unit table makes its span an `ioError`.
+   */
+  readonly windows?: Uint8Array | { readonly fd: number; readonly offset: number; readonly count: number };
   /** The EROFS meta image, for a tree session; open read-only, mapped by the plane. -1: none. */
   readonly metaFd: number;
 }
@@ -116,6 +127,11 @@ export interface NativePlane {
   failReads(reads: readonly bigint[], errno: number): void;
   /** One bit a unit: present, verified or not. */
   presence(layer: number): Uint8Array;
+  /**
+   * 32 bytes a unit: the SHA-256 of what was decoded, for units whose digest is of the blob (`UnitTable.needsSums`); zeros
+   * where unknown. Asked for after `sync()`, it knows each unit that `sync()` returned: write down both, sums first.
+   */
+  sums(layer: number): Uint8Array;
   presentCount(layer: number): number;
   /** Syncs the data file and returns the bits that were set before the sync began: what may be written down as durable. */
   sync(layer: number): Promise<Uint8Array>;
@@ -182,6 +198,7 @@ export interface NativeBinding {
   readonly btrfs: NativeBtrfs;
   readonly trees: NativeTrees;
   Plane: new (options: PlaneOptions) => NativePlane;
+  StreamIndexer: new (options: StreamIndexerOptions) => NativeStreamIndexer;
   /** mount(2); flags are the MS_* numbers. Runs off the JS thread. */
   mount(source: string, target: string, type: string, flags: number, data: string): Promise<void>;
   /** The new mount API: fsopen, fsconfig for each [key, value] (value undefined: a flag), fsmount, move_mount. */
@@ -225,4 +242,13 @@ export interface NativeBinding {
    * The bytes must not change meanwhile; the same bytes and level make the same frame.
    */
   compressFrame(bytes: Uint8Array, level: number): Promise<Buffer>;
+  /**
+   * Compresses bytes (at most 256 MiB) to one gzip member without name and time (level 1 to 9), or one zstd frame with
+   * content size and checksum (level 1 to 19), on a thread of libuv's pool. The bytes must not change meanwhile; the same
+   * bytes and options make the same member with the same libraries.
+   */
+  compressMember(
+    bytes: Uint8Array,
+    options: { readonly codec: "gzip" | "zstd"; readonly level: number },
+  ): Promise<Buffer>;
 }

@@ -45,3 +45,10 @@ export {
 export { loadBinding } from "./load-binding.js";
 export { type FuseMountOptions, mountFuse, unmountFuse } from "./mount-fuse.js";
 export type { NativeIdRange, NativeMounts } from "./native-mounts.js";
+export {
+  type IndexedStream,
+  type NativeStreamIndexer,
+  type StreamIndexerOptions,
+  type StreamReason,
+  streamReasons,
+} from "./native-stream-indexer.js";

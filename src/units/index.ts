@@ -1,7 +1,9 @@
 /**
  * The data map of a layer, the one thing that formats, engine and native code share.
  */
+export { type IndexedSpan, readSpans, type SpanUnits, unitsOfSpans } from "./indexed-spans.js";
 export {
+  type DigestOf,
   encodeUnitTable,
   UNIT_HEADER_SIZE,
   UNIT_RECORD_SIZE,
@@ -12,4 +14,5 @@ export {
   UnitTable,
   type UnitTableFacts,
   unitCodecs,
+  WINDOW_SIZE,
 } from "./unit-table.js";
