@@ -25,6 +25,10 @@ export interface WriteOptions {
 }
 
 const TABLES_MAX = 128;
+
+/** Free bytes of the disk, in reserves, above which they are asked for only so often. */
+const PLENTY = 4;
+const FREE_BYTES_VALID_MS = 250;
 /** Three files of its own, and some for the other threads of the process meanwhile. */
 const DESCRIPTORS_FOR_LMDB = 8;
 /** Actions that wait for the commit before them; one beyond it fails with RESOURCE_EXHAUSTED. */
@@ -298,10 +302,7 @@ export async function openMetadata(options: MetadataOptions): Promise<Metadata> 
   await mkdir(directory, { recursive: true, mode: 0o700 });
   await chmod(directory, 0o700);
   const lock = await lockFolder(directory);
-  const freeBytes = async (): Promise<number> => {
-    const { bavail, bsize } = await statfs(directory);
-    return bavail * bsize;
-  };
+  const freeBytes = recentFreeBytes(directory, reserveBytes);
   try {
     const path = join(directory, "metadata.lmdb");
     await checkMetadataFile(path);
@@ -324,6 +325,19 @@ export async function openMetadata(options: MetadataOptions): Promise<Metadata> 
     await lock[Symbol.asyncDispose]();
     throw thrown;
   }
+}
+
+/** A disk with plenty of room is looked at now and then only: a commit's own room is taken ahead of it. */
+function recentFreeBytes(directory: string, reserveBytes: number): () => Promise<number> {
+  let knownBytes = 0;
+  let validUntilMs = 0;
+  return async () => {
+    if (knownBytes > PLENTY * reserveBytes && performance.now() < validUntilMs) return knownBytes;
+    const { bavail, bsize } = await statfs(directory);
+    knownBytes = bavail * bsize;
+    validUntilMs = performance.now() + FREE_BYTES_VALID_MS;
+    return knownBytes;
+  };
 }
 
 function openChecked(path: string): RootDatabase {

@@ -17,6 +17,8 @@ export class SpareRoom implements AsyncDisposable {
   readonly #file: FileHandle;
   readonly #keptBytes: number;
   #endBytes: number;
+  /** What LMDB may use at most by now: looked at again only when it would matter. */
+  #usedBytesMax = Number.POSITIVE_INFINITY;
 
   private constructor(parts: { file: FileHandle; keptBytes: number; endBytes: number }) {
     this.#file = parts.file;
@@ -34,9 +36,13 @@ export class SpareRoom implements AsyncDisposable {
 
   /** Takes room for a commit; not while one runs. @throws what the disk answers (ENOSPC) when there is not enough */
   async take(changes: readonly Change[]): Promise<void> {
+    const wantedBytes = roomFor(changes);
+    this.#usedBytesMax += wantedBytes;
+    if (this.#endBytes >= this.#usedBytesMax + this.#keptBytes / 2) return;
     const usedBytes = await readLastPage(this.#file);
     this.#endBytes = Math.max(this.#endBytes, usedBytes);
-    const neededBytes = usedBytes + roomFor(changes);
+    const neededBytes = usedBytes + wantedBytes;
+    this.#usedBytesMax = neededBytes;
     if (this.#endBytes >= neededBytes + this.#keptBytes / 2) return;
     try {
       await this.#extend(neededBytes + this.#keptBytes);
