@@ -1,5 +1,5 @@
 import type { ByteString } from "../bytes/index.js";
-import type { FileTime, Xattr } from "../tree/index.js";
+import { type FileTime, parseFileTime, type Xattr } from "../tree/index.js";
 import { XATTR_LIST_BYTES_MAX, XATTR_NAME_BYTES_MAX, XATTR_VALUE_BYTES_MAX } from "./limits.js";
 import { refuseToc, shown } from "./refusal.js";
 import { tocBytes } from "./toc-path.js";
@@ -71,36 +71,15 @@ export class InodeReader {
   }
 }
 
-const timeShape = /^(\d{4})-(\d\d)-(\d\d)T(\d\d):(\d\d):(\d\d)(?:\.(\d{1,9}))?(?:Z|([+-])(\d\d):(\d\d))$/;
+const EPOCH: FileTime = { seconds: 0n, nanoseconds: 0 };
 
 /** RFC 3339; no text is the epoch, as writers leave out times that they don't have. */
 export function parseTime(text: string, entry: number): FileTime {
-  if (text === "") return { seconds: 0n, nanoseconds: 0 };
-  const found = text.length > 40 ? null : timeShape.exec(text);
-  const problem = (): Error => refuseToc("toc-time", `want RFC 3339 for modtime, got ${shown(text)}`, entry);
-  if (found === null) throw problem();
-  const [year, month, day, hour, minute, second] = found.slice(1, 7).map(Number) as [
-    number,
-    number,
-    number,
-    number,
-    number,
-    number,
-  ];
-  const date = new Date(0);
-  // Unlike Date.UTC, this takes the years 0 to 99 as they are.
-  date.setUTCFullYear(year, month - 1, day);
-  date.setUTCHours(hour, minute, second);
-  // A date that does not exist (February 30th, 24:00, a leap second) has rolled over.
-  if (date.getUTCMonth() !== month - 1 || date.getUTCDate() !== day) throw problem();
-  if (date.getUTCMinutes() !== minute || date.getUTCSeconds() !== second) throw problem();
-  const [zoneHours, zoneMinutes] = [Number(found[9] ?? 0), Number(found[10] ?? 0)];
-  if (zoneHours > 23 || zoneMinutes > 59) throw problem();
-  const zoneSeconds = (zoneHours * 60 + zoneMinutes) * 60 * (found[8] === "-" ? -1 : 1);
-  return {
-    seconds: BigInt(date.getTime() / 1000 - zoneSeconds),
-    nanoseconds: Number((found[7] ?? "").padEnd(9, "0")),
-  };
+  const time = text === "" ? EPOCH : parseFileTime(text);
+  if (time === undefined) {
+    throw refuseToc("toc-time", `want RFC 3339 for modtime, got ${shown(text)}`, entry);
+  }
+  return time;
 }
 
 const NO_XATTRS: readonly Xattr[] = [];

@@ -1,6 +1,8 @@
 /**
  * The tree of a layer as values: what every format produces and what the EROFS writer takes.
  */
+
+export { parseFileTime } from "./file-time.js";
 export type {
   DeviceNode,
   DirectoryNode,
