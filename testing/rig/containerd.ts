@@ -12,6 +12,8 @@ export interface ContainerdOptions {
   readonly binFolder?: string;
   /** Collects garbage on request only, not as changes make it due. */
   readonly collectsOnRequest?: boolean;
+  /** Further tables of the config file. */
+  readonly config?: string;
 }
 
 export interface Containerd {
@@ -92,7 +94,7 @@ function config(options: ContainerdOptions, address: string): string {
       'snapshotter = "overlayfs"',
     );
   }
-  return `${lines.join("\n")}\n`;
+  return `${lines.join("\n")}\n${options.config ?? ""}`;
 }
 
 /** Takes away the mounts that a stopped daemon left below a folder, deepest first. */

@@ -1,7 +1,7 @@
 import { command } from "./command.js";
 
 /** What the eStargz converter adds at the root of a tar; a lazy mount does not show it. */
-const formatFiles = ["stargz.index.json", ".prefetch.landmark", ".no.prefetch.landmark"];
+export const formatFiles = ["stargz.index.json", ".prefetch.landmark", ".no.prefetch.landmark"];
 
 const script = String.raw`
 cd "$1"
