@@ -84,6 +84,7 @@ export class StreamCutter {
   }
 
   content(bytes: Buffer): void {
+    assert(bytes.length <= this.#fileLeft, "contents belong to a file");
     for (let at = 0; at < bytes.length; ) {
       if (this.#chunkLeft === 0) this.#beginChunk();
       const taken = Math.min(bytes.length - at, this.#chunkLeft);

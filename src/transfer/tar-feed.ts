@@ -82,6 +82,8 @@ export class TarFeed {
       this.#pad();
       if (options.endsTar) this.#raw(Buffer.alloc(2 * BLOCK_BYTES));
     }
+    // A tar-split can't be of nothing.
+    if (this.#size === 0 && this.#tarSplit !== undefined) this.#raw(Buffer.alloc(2 * BLOCK_BYTES));
     this.#closeSegment();
     this.#cutter.end();
   }

@@ -24,16 +24,20 @@ export async function* tarPieces(chunks: AsyncIterable<Buffer>): AsyncGenerator<
   const reader = new TarReader();
   let held: Buffer[] = [];
   let heldBytes = 0;
+  let hasContent = false;
   for await (const chunk of chunks) {
     const base = reader.offset;
     let at = 0;
     for (const event of reader.push(chunk)) {
       if (event.kind === "content") {
+        // The padding of a global header comes as contents of an entry that has none.
+        if (!hasContent) continue;
         at = event.bytes.byteOffset - chunk.byteOffset + event.bytes.length;
         yield event;
         continue;
       }
       const { entry } = event;
+      hasContent = entry.packedSize > 0;
       // A global header pads itself, and that may still be to come.
       const end = Math.min(chunk.length, entry.dataOffset - base);
       const start = base + at - heldBytes;
