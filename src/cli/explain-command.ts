@@ -33,6 +33,7 @@ function explainText(answer: ExplainResponse): string {
   const rows = answer.layers.map((layer) => [
     shortDigest(layer.layerDigest || layer.snapshot),
     layer.lazy ? "yes" : "no",
+    layer.format,
     layer.lazy ? percentHere(layer) : "",
     layer.mountKind,
     layer.lazy ? layer.lastError : layer.reason,
@@ -43,7 +44,7 @@ function explainText(answer: ExplainResponse): string {
   const lazy = answer.layers.filter((layer) => layer.lazy).length;
   return [
     `${answer.query.replace(/\p{Cc}/gu, " ")}: ${lazy} of ${answer.layers.length} layers are lazy\n\n`,
-    table(["LAYER", "LAZY", "HERE", "MOUNT", "REASON"], rows),
+    table(["LAYER", "LAZY", "FORMAT", "HERE", "MOUNT", "REASON"], rows),
     ...(hints.size === 0 ? [] : ["\n", ...hints]),
   ].join("");
 }

@@ -34,9 +34,10 @@ function statusText(status: StatusResponse): string {
   else {
     lines.push(
       table(
-        ["LAYER", "MOUNT", "HERE", "SIZE", "FETCHED", "IMAGE", "ERROR"],
+        ["LAYER", "FORMAT", "MOUNT", "HERE", "SIZE", "FETCHED", "IMAGE", "ERROR"],
         status.layers.map((layer) => [
           shortDigest(layer.digest),
+          layer.format,
           layer.mountKind,
           percentHere(layer),
           humanBytes(layer.dataBytes),
