@@ -1,3 +1,4 @@
+import { linkSignals } from "../async/index.js";
 import { unavailable } from "../errors/index.js";
 import type { BlobSource, RangeRequest } from "../registry/index.js";
 
@@ -31,8 +32,8 @@ export interface ReadWholeOptions {
 /** A whole blob in order, over several requests at once. */
 export async function* readWholeBlob(options: ReadWholeOptions): AsyncIterable<Buffer> {
   const { source, requestBytes, requestsMax } = options;
-  const ended = new AbortController();
-  const signal = AbortSignal.any([options.signal, ended.signal]);
+  using link = linkSignals([options.signal]);
+  const { signal } = link;
   const running: Promise<Buffer>[] = [];
   let next = 0;
   const start = (): void => {
@@ -48,6 +49,6 @@ export async function* readWholeBlob(options: ReadWholeOptions): AsyncIterable<B
   try {
     for (start(); running.length > 0; start()) yield await running.shift()!;
   } finally {
-    ended.abort(new DOMException("Nobody reads the rest of the blob", "AbortError"));
+    link.abort(new DOMException("Nobody reads the rest of the blob", "AbortError"));
   }
 }
