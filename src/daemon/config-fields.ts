@@ -1,4 +1,5 @@
 import { invalidArgument } from "../errors/index.js";
+import { hidePassword, parseKeySpec } from "../ocicrypt/index.js";
 import { formatDuration, formatSize, parseDuration, parseSize } from "./units.js";
 
 export type TomlValue = string | number | boolean | readonly string[] | Readonly<Record<string, string>>;
@@ -73,6 +74,8 @@ export const choiceField = <Choice extends string>(
 };
 export const textsField = (given: Given & { initial: readonly string[] }): Field<readonly string[]> =>
   required({ ...given, kind: textsKind });
+export const keysField = (given: Given & { initial: readonly string[] }): Field<readonly string[]> =>
+  required({ ...given, kind: keysKind });
 export const textTableField = (
   given: FieldFacts & { initial: Readonly<Record<string, string>> },
 ): Field<Readonly<Record<string, string>>> => required({ ...given, kind: textTableKind });
@@ -96,6 +99,7 @@ function optional<T>(
 }
 
 export const mandatorySocketField = (given: Exampled): Field<string> => mandatory(given, socketKind);
+export const mandatoryTextField = (given: Exampled): Field<string> => mandatory(given, oneTextKind);
 export const mandatoryChoiceField = <Choice extends string>(
   given: FieldFacts & { readonly example: Choice; readonly choices: readonly Choice[] },
 ): Field<Choice> => {
@@ -178,6 +182,21 @@ const textsKind: FieldKind<readonly string[]> = {
   },
   fromTexts: (texts) => textsKind.fromToml(texts),
   toToml: (value) => value,
+};
+
+/** Neither a message nor a dump shows a password. */
+const keysKind: FieldKind<readonly string[]> = {
+  wanted: "list of paths, each with `:file=<path of its password>` where it has one",
+  fromToml(value) {
+    if (!Array.isArray(value) || value.length > LIST_LENGTH_MAX) throw wrong(this.wanted, typeof value);
+    for (const text of value) {
+      if (typeof text !== "string" || text.length > PATH_LENGTH_MAX) throw wrong(this.wanted, typeof text);
+      parseKeySpec(text);
+    }
+    return value;
+  },
+  fromTexts: (texts) => keysKind.fromToml(texts),
+  toToml: (value) => value.map(hidePassword),
 };
 
 const textTableKind: FieldKind<Readonly<Record<string, string>>> = {

@@ -6,6 +6,7 @@ import {
   durationField,
   type Field,
   fractionField,
+  keysField,
   optionalListenField,
   optionalPathField,
   pathField,
@@ -190,6 +191,15 @@ const layer = {
   }),
 } as const;
 
+const decryption = {
+  keys: keysField({
+    key: "keys",
+    initial: ["/etc/containerd/ocicrypt/keys"],
+    meaning:
+      "Private keys for encrypted images (ocicrypt, JWE and PKCS#7): files, or folders of them, in PEM, DER or JWK, as containerd's `ctd-decoder` and `skopeo` take them. They are read at each layer. A path may be followed by `:file=` and the path of a password, or by `:pass=` and the password itself, which `lazuli config dump` does not show. Encrypted layers are fetched whole, where `[layer] pull_whole` is on, whatever their size.",
+  }),
+} as const;
+
 const containerd = {
   enabled: booleanField({
     key: "enabled",
@@ -274,6 +284,7 @@ export const tableFields = {
   content,
   gc,
   layer,
+  decryption,
   containerd,
   registry,
   metrics,

@@ -3,6 +3,7 @@ import {
   type Field,
   mandatoryChoiceField,
   mandatorySocketField,
+  mandatoryTextField,
   optionalBooleanField,
   optionalPathField,
   optionalSocketField,
@@ -106,6 +107,33 @@ const proxyPlugin = {
   }),
 } as const;
 
+const streamProcessor = {
+  accepts: textsField({
+    key: "accepts",
+    initial: [],
+    meaning:
+      "Media types of layers that it takes, one at least. Types that lazuli decodes itself are given to no processor.",
+  }),
+  returns: mandatoryTextField({
+    key: "returns",
+    example: "application/vnd.oci.image.layer.v1.tar+gzip",
+    meaning: "Media type of what it writes: a layer's, or one that another processor takes.",
+  }),
+  path: mandatoryTextField({
+    key: "path",
+    example: "ctd-decoder",
+    meaning:
+      "The program, by its path or by a name in PATH. It reads the layer from stdin and writes to stdout; `STREAM_PROCESSOR_MEDIATYPE` is the media type of what it reads.",
+  }),
+  args: textsField({ key: "args", initial: [], meaning: "Its arguments." }),
+  env: textsField({
+    key: "env",
+    initial: [],
+    meaning:
+      "Its environment beside PATH and HOME, each `NAME=value`. Nothing else of lazuli's environment is passed on.",
+  }),
+} as const;
+
 /** Tables of which there are as many as the operator names: `[<key>.<name>]`. */
 export const namedTableFields = {
   snapshotters: {
@@ -121,6 +149,13 @@ export const namedTableFields = {
       "Snapshotters of others that `lazuli daemon` uses by their sockets, a table each by the name that clients ask for. The keys are containerd's, and four of our own. `lazuli snapshotter` does not use them.",
     example: "soci",
     fields: proxyPlugin,
+  },
+  streamProcessors: {
+    key: "stream_processors",
+    meaning:
+      "Programs that make layers of other media types, as containerd runs them, a table each; its keys are containerd's. They come before lazuli's own decryption. Such layers are fetched whole, where `[layer] pull_whole` is on.",
+    example: "ctd-decoder",
+    fields: streamProcessor,
   },
 } as const;
 

@@ -12,6 +12,7 @@ const tableMeanings: Readonly<Record<string, string>> = {
   content: "The content store of the runtime daemon.",
   gc: "When the runtime daemon's garbage collector runs. The keys are those of containerd's scheduler.",
   layer: "Lazy layers.",
+  decryption: "Encrypted images.",
   containerd: "The containerd of this host.",
   registry: "How registries are reached.",
   metrics: "Figures for Prometheus.",

@@ -6,6 +6,7 @@ import { isTable, readNamedTables } from "./config-named.js";
 import { namedTables } from "./config-named-tables.js";
 import { checkSnapshotters } from "./config-snapshotters.js";
 import { nearestWord } from "./nearest.js";
+import { checkStreamProcessors } from "./stream-processors.js";
 
 export const CONFIG_FILE_DEFAULT = "/etc/lazuli/config.toml";
 
@@ -32,7 +33,10 @@ export function readConfig(sources: ConfigSources): Config {
     const place = key.table === "" ? config : tableOf(config, key.table);
     place[key.name] = effectiveValue(key, { document, sources, problems });
   }
-  if (problems.length === 0) problems.push(...checkSnapshotters(config as unknown as Config));
+  if (problems.length === 0) {
+    problems.push(...checkSnapshotters(config as unknown as Config));
+    problems.push(...checkStreamProcessors(config as unknown as Config));
+  }
   if (problems.length > 0) {
     throw invalidArgument(
       `Cannot read config ${sources.file ?? "from the command line"}: ${problems.join("; ")}`,

@@ -5,6 +5,7 @@ import { loadBinding, type NativeBinding } from "../fuse/index.js";
 import { type OpenLayerEngine, openLayerEngine } from "../layer/index.js";
 import { lockFolder, type Metadata, openMetadata } from "../metadata/index.js";
 import { log } from "../observe/index.js";
+import { needsProcessors, type StreamProcessor } from "../processors/index.js";
 import { Registry } from "../registry/index.js";
 import {
   createLazySnapshotter,
@@ -20,6 +21,7 @@ import { measuredSnapshotter } from "./measured-snapshotter.js";
 import type { Metrics } from "./metrics.js";
 import { watchLayers, watchPlane } from "./metrics-sources.js";
 import type { Startup } from "./startup.js";
+import { streamProcessorsOf } from "./stream-processors.js";
 
 /**
  * Waits between rounds over a registry's mirrors grow between these, and up to half more by chance: a read that waits
@@ -69,9 +71,10 @@ export async function startNodeParts(startup: Startup, options: NodePartsOptions
     () => makeRegistry(config, version),
     (made) => made.close(),
   );
+  const processors = streamProcessorsOf(config);
   const engine = await startup.part(
     "layer engine",
-    () => openEngine({ config, binding, registry }),
+    () => openEngine({ config, binding, registry, processors }),
     (opened) => opened.close(),
   );
   const reader = await startup.part(
@@ -81,7 +84,7 @@ export async function startNodeParts(startup: Startup, options: NodePartsOptions
   );
   const snapshotter = await startup.part(
     "snapshotter",
-    () => openSnapshotter({ ...options, metadata, binding, registry, engine, reader }),
+    () => openSnapshotter({ ...options, metadata, binding, registry, engine, processors, reader }),
     (made) => made.close(),
   );
   watchLayers(metrics, engine);
@@ -94,11 +97,12 @@ interface SnapshotterParts extends NodePartsOptions {
   readonly binding: NativeBinding;
   readonly registry: Registry;
   readonly engine: OpenLayerEngine;
+  readonly processors: readonly StreamProcessor[];
   readonly reader: ContentReader | undefined;
 }
 
 async function openSnapshotter(parts: SnapshotterParts): Promise<LazySnapshotter> {
-  const { config, metadata, binding, registry, engine, reader } = parts;
+  const { config, metadata, binding, registry, engine, processors, reader } = parts;
   const { layer, containerd } = config;
   const { timeoutMs } = containerd;
   const snapshotter = await createLazySnapshotter({
@@ -110,6 +114,7 @@ async function openSnapshotter(parts: SnapshotterParts): Promise<LazySnapshotter
       registry,
       soci: new SociIndexes({ registry, takesAnnotation: layer.soci, takesReferrers: layer.sociReferrers }),
       wholeBytesMin: layer.pullWhole ? layer.pullWholeBytesMin : undefined,
+      isProcessed: (mediaType) => needsProcessors(processors, mediaType),
       hostContent:
         reader === undefined
           ? undefined
@@ -163,8 +168,9 @@ async function openEngine(parts: {
   readonly config: Config;
   readonly binding: NativeBinding;
   readonly registry: Registry;
+  readonly processors: readonly StreamProcessor[];
 }): Promise<OpenLayerEngine> {
-  const { config, binding, registry } = parts;
+  const { config, binding, registry, processors } = parts;
   const { layer } = config;
   const engine = await openLayerEngine({
     binding,
@@ -176,6 +182,7 @@ async function openEngine(parts: {
     mount: layer.mount,
     fuseThreads: layer.fuseThreads,
     workerThreads: layer.workerThreads,
+    processors,
     openSourceFor: ({ reference, size }, digest, { signal }) =>
       registry.openBlob({ reference, digest, size, signal }),
   });

@@ -44,6 +44,11 @@ export interface WholeBlob {
   readonly kind: "whole";
   /** Digest that the uncompressed archive must have; undefined: nobody knows it. */
   readonly diffId: Digest | undefined;
+  /**
+   * The engine's stream processors have to make a layer of the blob, by its media type. `annotations` are those of its
+   * descriptor; only `org.opencontainers.image.enc.*` are kept. undefined: it is a layer.
+   */
+  readonly processing?: { readonly annotations: Readonly<Record<string, string>> } | undefined;
 }
 
 export interface LoadOptions {

@@ -5,6 +5,7 @@ import type { Digest } from "../bytes/index.js";
 import { failedPrecondition, notFound, unavailable } from "../errors/index.js";
 import type { NativeBinding, NativePlane } from "../fuse/index.js";
 import { log } from "../observe/index.js";
+import type { StreamProcessor } from "../processors/index.js";
 import type { BlobSource } from "../registry/index.js";
 import { checkArchive } from "./check-archive.js";
 import { type Clock, systemClock } from "./clock.js";
@@ -21,12 +22,14 @@ import { ensuredChannel } from "./events.js";
 import { Layer } from "./layer.js";
 import { deleteLayerFolder, type LayerFiles, listLayerFolders, openLayerFolder } from "./layer-folder.js";
 import { addToPlane, LayerMounts } from "./layer-mounts.js";
+import type { LayerRecord } from "./layer-record.js";
 import { LazySource, type OpenSource } from "./lazy-source.js";
 import { ADOPT_CONCURRENCY, FLUSH_CLOSE_MS, WAITING_READS_MAX } from "./limits.js";
 import { LinkEstimate } from "./link-estimate.js";
 import { makeLayer } from "./make-layer.js";
 import { probeLadder, type Rung } from "./mount-ladder.js";
 import { layerPaths, statePaths } from "./paths.js";
+import { ProcessedSource } from "./processed-source.js";
 import { Scheduler, type SchedulerFigures } from "./scheduler.js";
 import { clearStaleMounts } from "./stale-mounts.js";
 
@@ -45,6 +48,8 @@ export interface LayerEngineOptions {
   readonly mount: "auto" | "erofs" | "fuse-tree";
   readonly fuseThreads: number;
   readonly workerThreads: number;
+  /** What makes a layer of blobs of other media types, in order of preference; absent: nothing does. */
+  readonly processors?: readonly StreamProcessor[];
   /** Opens the source of a layer that is known from an earlier process, at its first miss. */
   readonly openSourceFor: (
     origin: LayerOrigin,
@@ -156,7 +161,9 @@ class Engine implements OpenLayerEngine {
     const { origin, digest, number } = files.record;
     this.#nextNumber = Math.max(this.#nextNumber, number + 1);
     try {
-      const open = this.#measured((options) => this.#parts.openSourceFor(origin, digest, options));
+      const open = this.#sourceOf(files.record, (options) =>
+        this.#parts.openSourceFor(origin, digest, options),
+      );
       await this.#register({ files, hasLocalMount, open, opened: undefined, indexBytes: 0 });
     } catch (thrown) {
       log.warn("Left out a layer that the data plane refuses", { digest, error: String(thrown) });
@@ -167,7 +174,7 @@ class Engine implements OpenLayerEngine {
     this.#checkOpen();
     const known = this.#layers.get(request.digest);
     if (known !== undefined) {
-      known.source.offer(this.#measured(request.openSource));
+      known.source.offer(this.#sourceOf(known.record, request.openSource));
       known.prefetch();
       return;
     }
@@ -244,15 +251,15 @@ class Engine implements OpenLayerEngine {
     if (this.#layers.has(request.digest)) return;
     using linked = linkSignals([wanted, this.#ending.signal]);
     const { signal } = linked;
-    const { root, binding } = this.#parts;
+    const { root, binding, processors = [] } = this.#parts;
     const startedAt = performance.now();
-    const open = this.#measured(request.openSource);
-    const source = await open({ signal });
+    const source = await this.#measured(request.openSource)({ signal });
     const indexBytes = await makeLayer({
       root,
       request,
       source,
       compilers: this.#compilers,
+      processors,
       binding,
       takeNumber: () => this.#takeNumber(),
       signal,
@@ -261,8 +268,8 @@ class Engine implements OpenLayerEngine {
     const layer = await this.#register({
       files,
       hasLocalMount: false,
-      open,
-      opened: source,
+      open: this.#sourceOf(files.record, request.openSource),
+      opened: files.record.processing === undefined ? source : undefined,
       indexBytes,
     });
     ensuredChannel.publish({
@@ -320,6 +327,20 @@ class Engine implements OpenLayerEngine {
     });
     this.#layers.set(digest, layer);
     return layer;
+  }
+
+  /** Where the units of a layer come from. */
+  #sourceOf(record: LayerRecord, open: OpenSource): OpenSource {
+    const { mediaType, blobSize: size, processing } = record;
+    const measured = this.#measured(open);
+    if (processing === undefined) return measured;
+    const { processors = [] } = this.#parts;
+    return async (options) =>
+      new ProcessedSource({
+        source: await measured(options),
+        processing: { ...processing, processors, mediaType },
+        size,
+      });
   }
 
   #measured(open: OpenSource): OpenSource {

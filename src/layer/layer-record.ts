@@ -20,7 +20,10 @@ export interface LayerRecord {
   readonly indexDigest: Digest;
   /** Of the uncompressed archive, where it is still to be checked; undefined: nothing to check. */
   readonly diffId: Digest | undefined;
+  /** What the units lie in: the blob, or what processors make of it. */
   readonly blobSize: number;
+  /** Annotations for the processors that the blob has to go through; undefined: it goes through none. */
+  readonly processing?: { readonly annotations: Readonly<Record<string, string>> } | undefined;
   readonly origin: LayerOrigin;
   readonly prefetch: PrefetchHint;
   /** Of the root of the tree. */
@@ -49,6 +52,7 @@ export function decodeRecord(bytes: Buffer): LayerRecord {
       indexDigest: parseDigest(value["indexDigest"]),
       diffId: value["diffId"] === undefined ? undefined : parseDigest(value["diffId"]),
       blobSize: wholeNumber(value["blobSize"], "blobSize", 1, Number.MAX_SAFE_INTEGER),
+      processing: processingOf(value["processing"]),
       origin: {
         reference: text(origin["reference"], "origin.reference"),
         size: size === undefined ? undefined : wholeNumber(size, "origin.size", 0, Number.MAX_SAFE_INTEGER),
@@ -77,6 +81,13 @@ function prefetchOf(value: Record<string, unknown>): PrefetchHint {
   const kind = value["kind"];
   if (kind === "none" || kind === "unknown") return { kind };
   return { kind: "range", end: wholeNumber(value["end"], "prefetch.end", 0, Number.MAX_SAFE_INTEGER) };
+}
+
+function processingOf(value: unknown): LayerRecord["processing"] {
+  if (value === undefined) return undefined;
+  const annotations = object(object(value, "processing")["annotations"], "processing.annotations");
+  for (const [key, annotation] of Object.entries(annotations)) text(annotation, key);
+  return { annotations: annotations as Readonly<Record<string, string>> };
 }
 
 function damaged(what: string): Error {

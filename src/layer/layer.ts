@@ -12,6 +12,7 @@ import { completeChannel } from "./events.js";
 import { LayerFetcher } from "./layer-fetcher.js";
 import { folderUsage, type LayerFiles, tableSha256 } from "./layer-folder.js";
 import type { LayerMounts } from "./layer-mounts.js";
+import type { LayerRecord } from "./layer-record.js";
 import type { LazySource } from "./lazy-source.js";
 import { VERIFY_UNITS_STEP } from "./limits.js";
 import type { LinkEstimate } from "./link-estimate.js";
@@ -78,6 +79,10 @@ export class Layer {
 
   get source(): LazySource {
     return this.#options.source;
+  }
+
+  get record(): LayerRecord {
+    return this.#options.files.record;
   }
 
   get rootOwner(): LayerOwner {

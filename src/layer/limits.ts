@@ -74,6 +74,9 @@ export const WHOLE_SPAN_BYTES = 4 * MIB;
 /** A blob that decodes to more is left to the client. */
 export const WHOLE_DATA_BYTES_MAX = 64 * 1024 * MIB;
 
+/** A pass through a processed layer that lost units waits so long for a request that goes on where the last one ended. */
+export const PROCESSED_PARKED_MS = 10_000;
+
 /** Longest time that a TOC's compilation may take, and the heap it may use; beyond it the layer is not lazy. */
 export const COMPILE_TIMEOUT_MS = 60_000;
 export const COMPILE_HEAP_MIB = 1_024;

@@ -1,11 +1,15 @@
 import { type Digest, sha256 } from "../bytes/index.js";
 import { failedPrecondition } from "../errors/index.js";
 import type { NativeBinding } from "../fuse/index.js";
+import { encryptionAnnotations } from "../ocicrypt/index.js";
+import type { StreamProcessor } from "../processors/index.js";
 import type { BlobSource } from "../registry/index.js";
 import type { CompiledIndex } from "./compile-index.js";
 import type { Compilers } from "./compile-layer.js";
 import type { LayerFormat, LayerRequest, WholeBlob } from "./contract.js";
 import { createLayerFolder, type NewLayerFiles } from "./layer-folder.js";
+import type { LayerRecord } from "./layer-record.js";
+import type { Processing } from "./process-blob.js";
 import { pullWhole } from "./pull-whole.js";
 import { type ReadIndex, readIndex } from "./read-index.js";
 
@@ -14,6 +18,7 @@ export interface MakeLayerOptions {
   readonly request: LayerRequest;
   readonly source: BlobSource;
   readonly compilers: Compilers;
+  readonly processors: readonly StreamProcessor[];
   readonly binding: Pick<NativeBinding, "decompressFrame" | "StreamIndexer">;
   /** Called once, when the layer is going to be written. */
   readonly takeNumber: () => number;
@@ -60,14 +65,17 @@ async function makeWholeLayer(options: MakeLayerOptions, whole: WholeBlob): Prom
     digest,
     make: async ({ data: dataPath }) => {
       const { diffId } = whole;
-      const pulled = await pullWhole({ binding, source, mediaType, diffId, dataPath, signal });
+      const processing = processingOf(options, whole);
+      const pulled = await pullWhole({ binding, source, mediaType, processing, diffId, dataPath, signal });
       const compiled = await compilers.compile({ input: pulled.input, subject: digest, signal });
-      const { codec } = pulled.input;
+      const { codec, blobSize } = pulled.input;
       const format = codec === "raw" ? "tar" : codec;
       return newFiles(options, {
         format,
         indexDigest: pulled.diffId,
         diffId: undefined,
+        blobSize,
+        processing: processing === undefined ? undefined : { annotations: processing.annotations },
         compiled,
         isComplete: true,
       });
@@ -76,17 +84,28 @@ async function makeWholeLayer(options: MakeLayerOptions, whole: WholeBlob): Prom
   return source.size;
 }
 
+function processingOf(
+  { request, processors }: MakeLayerOptions,
+  { processing }: WholeBlob,
+): Processing | undefined {
+  if (processing === undefined) return undefined;
+  const annotations = encryptionAnnotations(processing.annotations);
+  return { processors, mediaType: request.mediaType, annotations };
+}
+
 function newFiles(
   { request, source, takeNumber }: MakeLayerOptions,
   made: {
     readonly format: LayerFormat;
     readonly indexDigest: Digest;
     readonly diffId: Digest | undefined;
+    readonly blobSize?: number;
+    readonly processing?: LayerRecord["processing"];
     readonly compiled: CompiledIndex;
     readonly isComplete: boolean;
   },
 ): NewLayerFiles {
-  const { format, indexDigest, diffId, isComplete } = made;
+  const { format, indexDigest, diffId, blobSize = source.size, processing, isComplete } = made;
   const { units, windows, meta, prefetch, rootOwner } = made.compiled;
   return {
     record: {
@@ -96,7 +115,8 @@ function newFiles(
       mediaType: request.mediaType,
       indexDigest,
       diffId,
-      blobSize: source.size,
+      blobSize,
+      processing,
       origin: request.origin,
       prefetch,
       rootOwner,

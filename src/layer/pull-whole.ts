@@ -3,17 +3,21 @@ import { type Digest, parseDigest } from "../bytes/index.js";
 import { dataLoss, invalidArgument, LazuliError, resourceExhausted } from "../errors/index.js";
 import type { NativeBinding, NativeStreamIndexer } from "../fuse/index.js";
 import { layerType } from "../oci/index.js";
+import { chainProcessors } from "../processors/index.js";
 import type { BlobSource } from "../registry/index.js";
 import type { WholeInput } from "./compile-input.js";
 import { fetchedChannel } from "./events.js";
 import { DATA_FILE_BLOCK } from "./layer-folder.js";
 import { WHOLE_DATA_BYTES_MAX, WHOLE_REQUEST_BYTES, WHOLE_REQUESTS_MAX, WHOLE_SPAN_BYTES } from "./limits.js";
+import { blobMismatch, type Processing, processBlob } from "./process-blob.js";
 import { readWholeBlob } from "./read-blob.js";
 
 export interface PullWholeOptions {
   readonly binding: Pick<NativeBinding, "StreamIndexer">;
   readonly source: BlobSource;
   readonly mediaType: string;
+  /** undefined: the blob is a layer as it is. */
+  readonly processing: Processing | undefined;
   /** undefined: nobody knows it. */
   readonly diffId: Digest | undefined;
   /** Where the uncompressed archive goes. */
@@ -31,11 +35,11 @@ export interface PulledWhole {
  * diffID, and learns where decoding may begin later. The file is synced when it returns.
  *
  * @throws DATA_LOSS `blob-digest-mismatch`, `diff-id-mismatch`; INVALID_ARGUMENT `stream-*`; RESOURCE_EXHAUSTED
- * `stream-too-large`; as the source
+ * `stream-too-large`; as the source and the processors
  */
 export async function pullWhole(options: PullWholeOptions): Promise<PulledWhole> {
-  const { binding, source, dataPath } = options;
-  const codec = codecOf(options.mediaType);
+  const { binding, source, dataPath, processing } = options;
+  const codec = codecOf(decodableType(options));
   const data = await open(dataPath, "wx", 0o600);
   try {
     const indexer = new binding.StreamIndexer({
@@ -46,9 +50,11 @@ export async function pullWhole(options: PullWholeOptions): Promise<PulledWhole>
       dataSizeMax: WHOLE_DATA_BYTES_MAX,
     });
     try {
-      const { blobSha256, dataSha256, dataSize, spans, windows } = await fed(indexer, options);
+      const { blobSha256, blobSize, dataSha256, dataSize, spans, windows } = await fed(indexer, options);
       const diffId = digestOf(dataSha256);
-      check(options, { blob: digestOf(blobSha256), diffId });
+      // What processors are given was compared on the way to them; what they make has no digest of its own.
+      if (processing === undefined) checkBlob(source, digestOf(blobSha256));
+      checkDiffId(options, diffId);
       // As makeDataFile() has it: the last block of a device is never short.
       await data.truncate(Math.ceil(dataSize / DATA_FILE_BLOCK) * DATA_FILE_BLOCK);
       await data.sync();
@@ -57,7 +63,7 @@ export async function pullWhole(options: PullWholeOptions): Promise<PulledWhole>
         codec,
         dataPath,
         dataSize,
-        blobSize: source.size,
+        blobSize,
         spans,
         // The addon's empty buffer has no memory that could go to another thread.
         windows: windows.length === 0 ? new Uint8Array(0) : windows,
@@ -71,21 +77,37 @@ export async function pullWhole(options: PullWholeOptions): Promise<PulledWhole>
   }
 }
 
-async function fed(indexer: NativeStreamIndexer, { source, signal }: PullWholeOptions) {
+/** The media type of the bytes that are decoded. */
+function decodableType({ processing, mediaType }: PullWholeOptions): string {
+  return processing === undefined ? mediaType : chainProcessors(processing.processors, mediaType).mediaType;
+}
+
+async function fed(indexer: NativeStreamIndexer, options: PullWholeOptions) {
+  const { source } = options;
+  try {
+    for await (const piece of piecesOf(options)) await indexer.push(piece);
+    return await indexer.end();
+  } catch (thrown) {
+    throw streamFailure(thrown, source);
+  }
+}
+
+async function* piecesOf({ source, processing, signal }: PullWholeOptions): AsyncGenerator<Buffer> {
+  const onFetched = (bytes: number): void =>
+    fetchedChannel.publish({ digest: source.digest, priority: "whole", bytes });
+  if (processing !== undefined) {
+    yield* processBlob({ source, processing, onFetched, signal });
+    return;
+  }
   const pieces = readWholeBlob({
     source,
     requestBytes: WHOLE_REQUEST_BYTES,
     requestsMax: WHOLE_REQUESTS_MAX,
     signal,
   });
-  try {
-    for await (const piece of pieces) {
-      fetchedChannel.publish({ digest: source.digest, priority: "whole", bytes: piece.length });
-      await indexer.push(piece);
-    }
-    return await indexer.end();
-  } catch (thrown) {
-    throw streamFailure(thrown, source);
+  for await (const piece of pieces) {
+    onFetched(piece.length);
+    yield piece;
   }
 }
 
@@ -97,19 +119,13 @@ function streamFailure(thrown: unknown, { digest }: BlobSource): unknown {
   return make(`Cannot decode layer ${digest}: ${message}`, { subject: digest, reason });
 }
 
-function check(
-  { source, diffId: wanted }: PullWholeOptions,
-  got: { readonly blob: Digest; readonly diffId: Digest },
-): void {
-  if (got.blob !== source.digest) {
-    source.distrust({ offset: 0, length: source.size });
-    throw dataLoss(`Cannot use ${source.description}: want the digest ${source.digest}, got ${got.blob}`, {
-      subject: source.digest,
-      reason: "blob-digest-mismatch",
-    });
-  }
-  if (wanted === undefined || got.diffId === wanted) return;
-  throw dataLoss(`Cannot use layer ${source.digest}: want the diffID ${wanted}, got ${got.diffId}`, {
+function checkBlob(source: BlobSource, actual: Digest): void {
+  if (actual !== source.digest) throw blobMismatch(source, actual);
+}
+
+function checkDiffId({ source, diffId: wanted }: PullWholeOptions, actual: Digest): void {
+  if (wanted === undefined || actual === wanted) return;
+  throw dataLoss(`Cannot use layer ${source.digest}: want the diffID ${wanted}, got ${actual}`, {
     subject: source.digest,
     reason: "diff-id-mismatch",
     hint: "The image's config and its layer disagree: the image has to be built again",

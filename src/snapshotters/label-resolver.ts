@@ -17,6 +17,11 @@ export interface LabelResolverOptions {
   readonly soci: SociIndexes | undefined;
   /** Layers without an index are fetched whole by the engine when they have at least so many bytes; undefined: never. */
   readonly wholeBytesMin: number | undefined;
+  /**
+   * Whether the engine has processors that make a layer of this media type, which is none of a layer that can be decoded.
+   * Such layers are fetched whole however few bytes they have. Absent: it has none.
+   */
+  readonly isProcessed?: (mediaType: string) => boolean;
 }
 
 /** Longest wait for the host's content store when it could only add the blob's size. */
@@ -94,6 +99,10 @@ async function withoutSecondPull(
 ): Promise<Resolution> {
   const { request, neighbours } = resolved;
   const { digest, index, origin } = request;
+  // It is fetched although the client may have it: the client may have nothing to decode it with.
+  if (index?.kind === "whole" && index.processing !== undefined) {
+    return { ...resolved, neighbours: neighbours.map(withoutWhole) };
+  }
   const isWhole = index?.kind === "whole";
   const mayBeWhole = isWhole || (index?.kind === "soci" && index.otherwise !== undefined);
   if (!mayBeWhole) return { ...resolved, neighbours: neighbours.map(withoutWhole) };
@@ -111,6 +120,7 @@ async function withoutSecondPull(
 
 function withoutWhole(request: LayerRequest): LayerRequest {
   const { index } = request;
+  if (index?.kind === "whole" && index.processing !== undefined) return request;
   if (index?.kind === "whole") return { ...request, index: undefined };
   return index?.kind === "soci" ? { ...request, index: { ...index, otherwise: undefined } } : request;
 }
@@ -155,6 +165,15 @@ function resolution(
     diffId: found?.diffId ?? optionalDigest(request.labels[labelNames.diffId]),
     annotations: { ...found?.layer.annotations, ...request.labels },
   });
+  if (own.index === undefined && layerType(own.mediaType)?.encrypted === true) {
+    return {
+      kind: "unknown",
+      reason: "layer-encrypted",
+      message: "The layer is encrypted, and encrypted layers are only had whole",
+      hint: "Set [layer] pull_whole",
+      known,
+    };
+  }
   if (own.index === undefined) {
     return {
       kind: "unknown",
@@ -195,6 +214,9 @@ function neighbourFacts(
 function indexOf(options: LabelResolverOptions, image: SociImage, facts: LayerFacts): LayerRequest["index"] {
   const { registry, soci } = options;
   const { digest, annotations, mediaType } = facts;
+  if (layerType(mediaType)?.encrypted === true || options.isProcessed?.(mediaType) === true) {
+    return processedBlob(options, facts);
+  }
   if (hasZstdChunked(annotations)) return { kind: "zstdchunked", annotations };
   const tocDigest = optionalDigest(annotations[labelNames.tocDigest]);
   if (tocDigest !== undefined) {
@@ -208,12 +230,21 @@ function indexOf(options: LabelResolverOptions, image: SociImage, facts: LayerFa
   }
   // What a layer that only a digest names is made of nobody knows yet.
   const type = layerType(mediaType);
-  if (type === undefined || type.encrypted) return undefined;
+  if (type === undefined) return undefined;
   const whole = wholeBlob(options, facts);
   if (soci === undefined || type.compression === "zstd") return whole;
   const lookup = soci.lookup(image);
   if (lookup.kind === "none") return whole;
   return { kind: "soci", load: soci.loader(image, lookup, digest), diffId: facts.diffId, otherwise: whole };
+}
+
+/** What other annotations say is of the layer that processors make of the blob, not of the blob. */
+function processedBlob(
+  { wholeBytesMin, isProcessed }: LabelResolverOptions,
+  { mediaType, diffId, annotations }: LayerFacts,
+): WholeBlob | undefined {
+  if (wholeBytesMin === undefined || isProcessed?.(mediaType) !== true) return undefined;
+  return { kind: "whole", diffId, processing: { annotations } };
 }
 
 function wholeBlob({ wholeBytesMin }: LabelResolverOptions, facts: LayerFacts): WholeBlob | undefined {
