@@ -7,6 +7,7 @@ import { explainCommand } from "./explain-command.js";
 import { fsckCommand } from "./fsck-command.js";
 import { gcCommand } from "./gc-command.js";
 import { helpCommand } from "./help-command.js";
+import { indexCommand } from "./index-command.js";
 import { snapshotterCommand } from "./snapshotter-command.js";
 import { statusCommand } from "./status-command.js";
 import { versionCommand } from "./version-command.js";
@@ -17,6 +18,7 @@ const others: readonly Command[] = [
   statusCommand,
   explainCommand,
   convertCommand,
+  indexCommand,
   doctorCommand,
   gcCommand,
   fsckCommand,

@@ -1,10 +1,10 @@
 import type { Digest } from "../bytes/index.js";
 
 /**
- * What became of a layer: `converted` now; `reused`, which an earlier run made and which is at the target; `passed`, which
+ * What became of a layer: `converted` now; `indexed`, which stays as it is and has a zTOC now; `reused`, which an earlier run made and which is at the target; `passed`, which
  * has the format already; `kept` as it is for the reason in `note`.
  */
-export type LayerAction = "converted" | "reused" | "passed" | "kept";
+export type LayerAction = "converted" | "indexed" | "reused" | "passed" | "kept";
 
 export interface LayerReport {
   readonly source: Digest;

@@ -1,6 +1,6 @@
 import { availableParallelism } from "node:os";
 import { linkSignals } from "../async/index.js";
-import { type Digest, parseDigest, sha256 } from "../bytes/index.js";
+import { type Digest, sha256 } from "../bytes/index.js";
 import { invalidArgument } from "../errors/index.js";
 import {
   CONFIG_BYTES_MAX,
@@ -12,37 +12,43 @@ import {
   isManifestType,
   type Manifest,
   mediaTypes,
-  type Platform,
   parseImageConfig,
   parseManifestOrIndex,
-  selectPlatform,
 } from "../oci/index.js";
-import { artifactTypes } from "../soci/index.js";
+import {
+  ATTESTED_ANNOTATION,
+  attestedBy,
+  chooseManifests,
+  type WantedPlatforms,
+} from "./choose-manifests.js";
 import type { ImageDocument, ImageSource, ImageTarget, Waiting } from "./contract.js";
 import type { ConvertEvent, ConvertReport, ManifestReport } from "./convert-event.js";
-import { LayerConverter, type LayerOutcome } from "./convert-layers.js";
+import { LayerConverter } from "./convert-layers.js";
 import { ConvertRecord } from "./convert-record.js";
 import { copyBlob, pushBytes, readBlob } from "./copy-blob.js";
 import {
   changedConfig,
   changedIndex,
   changedManifest,
+  descriptorOf,
   type Fields,
   listAt,
   type MadeDocument,
   parseFields,
+  platformText,
   tocImage,
   tocImageConfig,
 } from "./documents.js";
 import type { LayerOptions } from "./layer-options.js";
+import type { LayerOutcome } from "./layer-outcome.js";
 import { PackPool } from "./pack-pool.js";
+import { type IndexedManifest, pushEmbedded } from "./soci-images.js";
 
 export interface ConvertImageOptions extends Waiting {
   readonly source: ImageSource;
   readonly target: ImageTarget;
   readonly layers: LayerOptions;
-  /** Of an index: which manifests are converted and copied. An image of one manifest is converted whatever it is for. */
-  readonly platforms: readonly Platform[] | "all";
+  readonly platforms: WantedPlatforms;
   /** Where files without a name may lie: as large as the largest three layers. */
   readonly scratchFolder: string;
   /** Where it is noted what became of layers, so that they need not be made again. */
@@ -54,8 +60,6 @@ export interface ConvertImageOptions extends Waiting {
 
 /** Indexes in indexes; nobody builds deeper ones. */
 const INDEX_DEPTH_MAX = 4;
-/** BuildKit's: which image of the index an attestation is about. */
-const ATTESTED_ANNOTATION = "vnd.docker.reference.digest";
 const configTypes: readonly string[] = [mediaTypes.ociConfig, mediaTypes.dockerConfig];
 
 /**
@@ -82,6 +86,7 @@ class ImageConversion {
   readonly #onEvent: (event: ConvertEvent) => void;
   readonly #reports: ManifestReport[] = [];
   readonly #tocs = new Map<Digest, { readonly digest: Digest; readonly size: number }>();
+  readonly #indexed: IndexedManifest[] = [];
   readonly #running = new Set<Promise<unknown>>();
 
   constructor(options: ConvertImageOptions & { readonly pool: PackPool }) {
@@ -93,12 +98,14 @@ class ImageConversion {
       options: layers,
       record: recordFolder === undefined ? undefined : new ConvertRecord(recordFolder),
       onEvent: this.#onEvent,
+      copiesLayers: true,
     });
   }
 
   async run(): Promise<ConvertReport> {
     const { source, target, signal } = this.#options;
-    const root = await this.#document(await source.root({ signal }), 0);
+    const read = await this.#document(await source.root({ signal }), 0);
+    const root = this.#isSoci ? await this.#embed(read) : read;
     let toc: MadeDocument | undefined;
     if (this.#tocs.size > 0) {
       toc = tocImage(this.#tocs);
@@ -110,6 +117,20 @@ class ImageConversion {
     this.#onEvent({ kind: "named", digest: root.digest });
     const { digest, mediaType } = root;
     return { digest, mediaType, manifests: this.#reports, tocImage: toc?.digest };
+  }
+
+  async #embed(read: MadeDocument): Promise<MadeDocument> {
+    const { target, signal } = this.#options;
+    const image = { root: read, manifests: this.#indexed };
+    const { index, manifests } = await pushEmbedded(image, { target, signal });
+    for (const [at, report] of this.#reports.entries()) {
+      this.#reports[at] = { ...report, target: manifests.get(report.source)?.digest ?? report.target };
+    }
+    return index;
+  }
+
+  get #isSoci(): boolean {
+    return this.#options.layers.format === "soci";
   }
 
   /** Waits until nothing writes any more, whether it ends well or not. */
@@ -132,7 +153,7 @@ class ImageConversion {
         reason: "index-too-deep",
       });
     }
-    const chosen = this.#chosen(index);
+    const chosen = chooseManifests(index, this.#options.platforms);
     const fields = parseFields(document.bytes);
     const listed = listAt(fields, "manifests");
     const renamed = new Map<string, MadeDocument>();
@@ -147,15 +168,9 @@ class ImageConversion {
     });
     const isSame =
       JSON.stringify(entries) === JSON.stringify(listed) && index.mediaType === mediaTypes.ociIndex;
-    const made = isSame
-      ? {
-          bytes: document.bytes,
-          mediaType: index.mediaType,
-          digest: document.digest,
-          size: document.bytes.length,
-        }
-      : changedIndex(fields, entries);
-    await this.#push(made);
+    const made = isSame ? unchanged(document, index.mediaType) : changedIndex(fields, entries);
+    // With SOCI indexes in it, the outermost has other bytes.
+    if (!this.#isSoci) await this.#push(made);
     return made;
   }
 
@@ -172,23 +187,6 @@ class ImageConversion {
     const isArtifact = attestedBy(descriptor) !== undefined || entry.artifactType !== undefined;
     if (parsed.kind === "manifest" && isArtifact) return await this.#copy(document, parsed);
     return await this.#document(document, depth + 1);
-  }
-
-  /** Places in the index of what comes along. */
-  #chosen(index: Index): ReadonlySet<number> {
-    const { platforms } = this.#options;
-    // A SOCI index is of layers that are others now.
-    const isSoci = ({ artifactType }: Descriptor): boolean => artifactType === artifactTypes[2];
-    const selected =
-      platforms === "all" ? undefined : new Set(platforms.map((one) => selectPlatform(index, one).digest));
-    const isChosen = (descriptor: Descriptor): boolean => {
-      if (isSoci(descriptor)) return false;
-      if (selected === undefined || selected.has(descriptor.digest)) return true;
-      const attested = attestedBy(descriptor);
-      if (attested !== undefined) return selected.has(attested);
-      return descriptor.platform === undefined || descriptor.artifactType !== undefined;
-    };
-    return new Set(index.manifests.flatMap((descriptor, at) => (isChosen(descriptor) ? [at] : [])));
   }
 
   async #manifest(document: ImageDocument, manifest: Manifest): Promise<MadeDocument> {
@@ -208,19 +206,17 @@ class ImageConversion {
       newConfig === config &&
       manifest.mediaType === mediaTypes.ociManifest &&
       JSON.stringify(layers) === JSON.stringify(listAt(fields, "layers"));
-    const made = isSame
-      ? {
-          bytes: document.bytes,
-          mediaType: manifest.mediaType,
-          digest: document.digest,
-          size: document.bytes.length,
-        }
-      : changedManifest(fields, { layers, config: newConfig });
-    await this.#push(made);
+    const made =
+      isSame || this.#isSoci
+        ? unchanged(document, manifest.mediaType)
+        : changedManifest(fields, { layers, config: newConfig });
+    if (this.#isSoci) {
+      const ztocs = outcomes.flatMap(({ ztoc }) => (ztoc === undefined ? [] : [ztoc]));
+      this.#indexed.push({ document: made, platform: parsed.platform, ztocs });
+    } else await this.#push(made);
     for (const { toc, report } of outcomes) if (toc !== undefined) this.#tocs.set(report.target, toc);
-    const { os, architecture, variant } = parsed.platform;
     this.#reports.push({
-      platform: [os, architecture, variant].filter((part) => part !== undefined && part !== "").join("/"),
+      platform: platformText(parsed.platform),
       source: document.digest,
       target: made.digest,
       layers: outcomes.map(({ report }) => report),
@@ -257,9 +253,8 @@ class ImageConversion {
   }
 }
 
-function attestedBy(descriptor: Descriptor): Digest | undefined {
-  const text = descriptor.annotations[ATTESTED_ANNOTATION];
-  return text === undefined ? undefined : parseDigest(text);
+function unchanged({ bytes, digest }: ImageDocument, mediaType: string): MadeDocument {
+  return { bytes, digest, mediaType, size: bytes.length };
 }
 
 /** What the index says of a manifest that may have another digest now, as may the image that it is about. */
@@ -272,8 +267,4 @@ function changedEntry(entry: Fields, made: MadeDocument, renamed: ReadonlyMap<st
   const attested = renamed.get(annotations?.[ATTESTED_ANNOTATION] ?? "");
   if (attested === undefined) return changed;
   return { ...changed, annotations: { ...annotations, [ATTESTED_ANNOTATION]: attested.digest } };
-}
-
-function descriptorOf({ mediaType, digest, size }: MadeDocument): Descriptor {
-  return { mediaType, digest, size, annotations: {}, platform: undefined };
 }

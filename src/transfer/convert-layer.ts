@@ -1,12 +1,11 @@
 import { createHash } from "node:crypto";
 import type { Digest } from "../bytes/index.js";
-import type { NativeStreamIndexer, StreamIndexerOptions } from "../fuse/index.js";
 import { mediaTypes } from "../oci/index.js";
 import type { LayerOptions } from "./layer-options.js";
 import { LayerWriter } from "./layer-writer.js";
 import type { PackPool } from "./pack-pool.js";
 import { prioritizedPieces } from "./prioritized-pieces.js";
-import { blobCodec, indexTar, type ReadLayerOptions, streamTar } from "./read-layer.js";
+import { blobCodec, indexTar, type MakeIndexer, type ReadLayerOptions, streamTar } from "./read-layer.js";
 import { ScratchFile } from "./scratch-file.js";
 import { StreamCutter } from "./stream-cutter.js";
 import { type FeedMode, landmarks, TarFeed } from "./tar-feed.js";
@@ -18,7 +17,7 @@ export interface ConvertLayerOptions extends ReadLayerOptions {
   /** Where files without a name may lie. */
   readonly scratchFolder: string;
   readonly onWritten?: ((bytes: number) => void) | undefined;
-  readonly makeIndexer: (options: StreamIndexerOptions) => NativeStreamIndexer;
+  readonly makeIndexer: MakeIndexer;
 }
 
 /** A converted layer, in a file that the caller closes. */

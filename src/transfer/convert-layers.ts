@@ -1,35 +1,30 @@
 import pLimit from "p-limit";
-import { type Digest, sha256 } from "../bytes/index.js";
-import { LazuliError } from "../errors/index.js";
-import { loadBinding, type StreamIndexerOptions } from "../fuse/index.js";
-import { type Descriptor, layerType } from "../oci/index.js";
+import { sha256 } from "../bytes/index.js";
+import { loadBinding } from "../fuse/index.js";
+import { layerType } from "../oci/index.js";
+import { sociAnnotations } from "../soci/index.js";
+import { type BuiltZtoc, buildZtoc } from "./build-ztoc.js";
 import type { ImageSource, ImageTarget, Waiting } from "./contract.js";
-import type { ConvertEvent, LayerAction, LayerReport } from "./convert-event.js";
+import type { ConvertEvent, LayerAction } from "./convert-event.js";
 import { type ConvertedLayer, convertLayer } from "./convert-layer.js";
-import type { BlobName, ConvertRecord, RecordedLayer, RecordKey } from "./convert-record.js";
+import type { ConvertRecord, RecordedLayer, RecordKey } from "./convert-record.js";
 import { copyBlob, pushBytes } from "./copy-blob.js";
-import { changedLayer, type Fields, keptLayer } from "./documents.js";
 import { hasFormat } from "./has-format.js";
 import type { LayerOptions } from "./layer-options.js";
+import {
+  indexedOutcome,
+  isKeepReason,
+  type LayerOutcome,
+  type LayerTask,
+  outcomeOf,
+} from "./layer-outcome.js";
+import { LayerProgress } from "./layer-progress.js";
 import type { PackPool } from "./pack-pool.js";
+import type { MakeIndexer } from "./read-layer.js";
+import { ScratchFile } from "./scratch-file.js";
 
 /** Layers that are read, packed and pushed at once: while one is pushed the others keep the threads busy. More wait. */
 const LAYERS_AT_ONCE = 3;
-/** Bytes between two events of progress of one layer. */
-const PROGRESS_BYTES = 1024 * 1024;
-
-/** What stays as it is rather than failing the image: no bytes of that format can say what such a layer says. */
-const keepReasons: readonly string[] = [
-  "layer-entry-sparse",
-  "layer-entry-reserved",
-  "toc-name-lossy",
-  "toc-name",
-  "toc-time",
-  "toc-too-large",
-  "toc-too-many-entries",
-  "tar-split-too-large",
-  "tar-unwritable",
-];
 
 export interface ConvertLayersOptions extends Waiting {
   readonly source: ImageSource;
@@ -38,23 +33,12 @@ export interface ConvertLayersOptions extends Waiting {
   readonly pool: PackPool;
   readonly scratchFolder: string;
   readonly record: ConvertRecord | undefined;
+  /** Of SOCI: whether layers that stay as they are go to the target. */
+  readonly copiesLayers: boolean;
   readonly onEvent: (event: ConvertEvent) => void;
 }
 
-export interface LayerOutcome {
-  /** For the manifest. */
-  readonly descriptor: Fields;
-  readonly diffId: Digest;
-  readonly toc: BlobName | undefined;
-  readonly report: LayerReport;
-}
-
-export interface LayerTask {
-  readonly layer: Descriptor;
-  /** The descriptor as it stands in the manifest. */
-  readonly descriptor: Fields;
-  readonly diffId: Digest;
-}
+const makeIndexer: MakeIndexer = (options) => new (loadBinding().StreamIndexer)(options);
 
 /** Converts the layers of an image, each once however often it comes, a few at a time. */
 export class LayerConverter {
@@ -66,7 +50,7 @@ export class LayerConverter {
     this.#options = options;
   }
 
-  /** @throws as convertLayer() and the places */
+  /** @throws as convertLayer(), buildZtoc() and the places */
   async convert(task: LayerTask): Promise<LayerOutcome> {
     const key = `${task.layer.digest} ${task.diffId} ${task.layer.mediaType}`;
     let made = this.#made.get(key);
@@ -79,44 +63,47 @@ export class LayerConverter {
   }
 
   async #one(task: LayerTask): Promise<LayerOutcome> {
-    const { options, source, onEvent, signal } = this.#options;
-    const { layer } = task;
+    const { onEvent, signal } = this.#options;
     signal?.throwIfAborted();
-    onEvent({ kind: "began", layer: layer.digest, bytes: layer.size });
-    const outcome = await this.#chosen(task, {
-      hasFormat: async () =>
-        await hasFormat(layer, options, {
-          open: async () => await source.openBlob(layer, { signal }),
-          signal,
-        }),
-    });
+    onEvent({ kind: "began", layer: task.layer.digest, bytes: task.layer.size });
+    const outcome = await this.#chosen(task);
     onEvent({ kind: "ended", ...outcome.report });
     return outcome;
   }
 
-  async #chosen(task: LayerTask, ask: { readonly hasFormat: () => Promise<boolean> }): Promise<LayerOutcome> {
-    const type = layerType(task.layer.mediaType);
+  async #chosen(task: LayerTask): Promise<LayerOutcome> {
+    const { options, source, signal } = this.#options;
+    const { layer } = task;
+    const type = layerType(layer.mediaType);
     if (type === undefined) return await this.#keep(task, "kept", "no-layer");
     if (type.encrypted) return await this.#keep(task, "kept", "encrypted");
     // Nobody may push such a layer, and whoever pulls the image has it from elsewhere.
     if (!type.distributable) return outcomeOf(task, { action: "kept", note: "not-distributable" });
-    if (await ask.hasFormat()) return await this.#keep(task, "passed", undefined);
+    if (options.format === "soci") {
+      if (layer.size < options.layerSizeMinBytes) return await this.#keep(task, "kept", "layer-small");
+      return (await this.#reuse(task)) ?? (await this.#index(task));
+    }
+    const open = async () => await source.openBlob(layer, { signal });
+    if (await hasFormat(layer, options, { open, signal })) return await this.#keep(task, "passed", undefined);
     return (await this.#reuse(task)) ?? (await this.#convert(task));
   }
 
   async #keep(task: LayerTask, action: LayerAction, note: string | undefined): Promise<LayerOutcome> {
-    await copyBlob(this.#options, task.layer);
+    if (this.#options.copiesLayers) await copyBlob(this.#options, task.layer);
     return outcomeOf(task, { action, note });
   }
 
   async #reuse(task: LayerTask): Promise<LayerOutcome | undefined> {
-    const { record, target, signal } = this.#options;
-    const known = await record?.find(this.#key(task));
-    if (known === undefined) return undefined;
-    for (const blob of [known, known.toc]) {
+    const { record, target, signal, copiesLayers, options } = this.#options;
+    const made = await record?.find(this.#key(task));
+    if (made === undefined) return undefined;
+    for (const blob of [copiesLayers ? made : undefined, made.toc]) {
       if (blob !== undefined && !(await target.hasBlob(blob, { signal }))) return undefined;
     }
-    return outcomeOf(task, { action: "reused", made: known });
+    const { format, spanSizeBytes } = options;
+    return format === "soci"
+      ? indexedOutcome(task, { action: "reused", made, spanSizeBytes })
+      : outcomeOf(task, { action: "reused", made });
   }
 
   async #convert(task: LayerTask): Promise<LayerOutcome> {
@@ -124,9 +111,8 @@ export class LayerConverter {
     try {
       converted = await this.#read(task);
     } catch (thrown) {
-      const reason = thrown instanceof LazuliError ? thrown.reason : undefined;
-      if (reason === undefined || !keepReasons.includes(reason)) throw thrown;
-      return await this.#keep(task, "kept", reason);
+      if (!isKeepReason(thrown)) throw thrown;
+      return await this.#keep(task, "kept", thrown.reason);
     }
     await using file = converted.file;
     const { digest, size, mediaType, diffId, annotations, tocBlob } = converted;
@@ -142,60 +128,65 @@ export class LayerConverter {
   }
 
   async #read({ layer, diffId }: LayerTask): Promise<ConvertedLayer> {
-    const { options, pool, scratchFolder, source, signal, onEvent } = this.#options;
-    let bytesIn = 0;
-    let bytesOut = 0;
-    let written = 0;
-    const tell = (isLast = false): void => {
-      if (!isLast && bytesIn + written - bytesOut < PROGRESS_BYTES) return;
-      onEvent({ kind: "progress", layer: layer.digest, bytesIn, bytesOut: written - bytesOut });
-      bytesIn = 0;
-      bytesOut = written;
-    };
+    const { source, signal, onEvent } = this.#options;
+    const progress = new LayerProgress(layer.digest, onEvent);
     const converted = await convertLayer({
+      ...this.#options,
       blob: await source.openBlob(layer, { signal }),
       diffId,
-      options,
-      pool,
-      scratchFolder,
-      signal,
-      makeIndexer: (indexerOptions: StreamIndexerOptions) =>
-        new (loadBinding().StreamIndexer)(indexerOptions),
-      onBytes: (bytes) => {
-        bytesIn += bytes;
-        tell();
-      },
-      onWritten: (bytes) => {
-        written = bytes;
-        tell();
-      },
+      makeIndexer,
+      onBytes: (bytes) => progress.read(bytes),
+      onWritten: (bytes) => progress.written(bytes),
     });
-    tell(true);
+    progress.end();
     return converted;
+  }
+
+  /** Reads a layer once: for its zTOC, and into a file from which it goes to the target. */
+  async #index(task: LayerTask): Promise<LayerOutcome> {
+    const { target, signal, record, scratchFolder, copiesLayers, options } = this.#options;
+    const { digest, size, mediaType } = task.layer;
+    const needsCopy = copiesLayers && !(await target.hasBlob(task.layer, { signal }));
+    await using copy = needsCopy ? await ScratchFile.make(scratchFolder) : undefined;
+    let built: BuiltZtoc;
+    try {
+      built = await this.#build(task, copy);
+    } catch (thrown) {
+      if (!isKeepReason(thrown)) throw thrown;
+      return await this.#keep(task, "kept", thrown.reason);
+    }
+    if (copy !== undefined) {
+      await target.pushBlob({ digest, size, open: () => copy.pieces(0, size), signal });
+    }
+    const toc = { digest: sha256(built.bytes), size: built.bytes.length };
+    await pushBytes(target, { bytes: built.bytes, digest: toc.digest }, { signal });
+    const annotations: Record<string, string> = built.disablesXattrs
+      ? { [sociAnnotations.disableXattrs]: "true" }
+      : {};
+    const made: RecordedLayer = { digest, size, mediaType, diffId: task.diffId, annotations, toc };
+    await record?.keep(this.#key(task), made);
+    return indexedOutcome(task, { action: "indexed", made, spanSizeBytes: options.spanSizeBytes });
+  }
+
+  async #build({ layer, diffId }: LayerTask, copy: ScratchFile | undefined): Promise<BuiltZtoc> {
+    const { options, source, signal, scratchFolder, onEvent } = this.#options;
+    const progress = new LayerProgress(layer.digest, onEvent);
+    const built = await buildZtoc({
+      blob: await source.openBlob(layer, { signal }),
+      diffId,
+      signal,
+      scratchFolder,
+      makeIndexer,
+      spanSizeBytes: options.spanSizeBytes,
+      copy,
+      onBytes: (bytes) => progress.read(bytes),
+    });
+    progress.written(built.bytes.length);
+    progress.end();
+    return built;
   }
 
   #key({ layer, diffId }: LayerTask): RecordKey {
     return { layer: layer.digest, diffId, options: this.#options.options };
   }
-}
-
-function outcomeOf(
-  task: LayerTask,
-  result: { readonly action: LayerAction; readonly note?: string | undefined; readonly made?: RecordedLayer },
-): LayerOutcome {
-  const { layer } = task;
-  const { action, note, made } = result;
-  return {
-    descriptor: made === undefined ? keptLayer(task.descriptor) : changedLayer(task.descriptor, made),
-    diffId: made?.diffId ?? task.diffId,
-    toc: made?.toc,
-    report: {
-      source: layer.digest,
-      target: made?.digest ?? layer.digest,
-      action,
-      sourceBytes: layer.size,
-      targetBytes: made?.size ?? layer.size,
-      note,
-    },
-  };
 }

@@ -1,6 +1,6 @@
 import { type Digest, sha256 } from "../bytes/index.js";
 import { TOC_DIGEST_ANNOTATION, UNCOMPRESSED_SIZE_ANNOTATION } from "../estargz/index.js";
-import { layerType, mediaTypes } from "../oci/index.js";
+import { type Descriptor, layerType, mediaTypes, type Platform } from "../oci/index.js";
 import { sociAnnotations } from "../soci/index.js";
 import {
   MANIFEST_CHECKSUM_ANNOTATION,
@@ -54,6 +54,15 @@ export function listAt(fields: Fields, key: string): readonly Fields[] {
 export function madeDocument(mediaType: string, value: object): MadeDocument {
   const bytes = Buffer.from(JSON.stringify(value));
   return { bytes, mediaType, digest: sha256(bytes), size: bytes.length };
+}
+
+export function descriptorOf({ mediaType, digest, size }: Omit<MadeDocument, "bytes">): Descriptor {
+  return { mediaType, digest, size, annotations: {}, platform: undefined };
+}
+
+/** `linux/arm64/v8`. */
+export function platformText({ os, architecture, variant }: Platform): string {
+  return [os, architecture, variant].filter((part) => part !== undefined && part !== "").join("/");
 }
 
 /** The descriptor of a layer that stays as it is, with OCI's media type for Docker's, whose layers have no annotations. */

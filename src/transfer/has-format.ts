@@ -23,7 +23,7 @@ export async function hasFormat(
 ): Promise<boolean> {
   const { format, prioritized, isTocExternal, dialect } = options;
   if (format === "uncompressed") return layerType(layer.mediaType)?.compression === "none";
-  if (prioritized.length > 0 || isTocExternal) return false;
+  if (format === "soci" || prioritized.length > 0 || isTocExternal) return false;
   const { annotations, size } = layer;
   const keys =
     format === "estargz"

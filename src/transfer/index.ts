@@ -25,7 +25,9 @@ export type {
 export { type ConvertImageOptions, convertImage } from "./convert-image.js";
 export { entryPath } from "./entry-path.js";
 export { type ImageLocation, parseImageLocation } from "./image-location.js";
+export { type IndexImageOptions, type IndexReport, indexImage } from "./index-image.js";
 export { type LayerOptions, layerOptions, type TargetFormat, targetFormats } from "./layer-options.js";
 export { layoutSource, layoutTarget } from "./layout-image.js";
 export { openImageSource, openImageTarget } from "./open-image.js";
+export { type PushedIndex, type PushIndexOptions, pushIndexes } from "./push-index.js";
 export { registrySource, registryTarget } from "./registry-image.js";

@@ -4,8 +4,9 @@ import { pipeline } from "node:stream/promises";
 import { createGunzip } from "node:zlib";
 import { type Digest, digestAlgorithm } from "../bytes/index.js";
 import { dataLoss, invalidArgument } from "../errors/index.js";
-import type { NativeStreamIndexer } from "../fuse/index.js";
+import type { NativeStreamIndexer, StreamIndexerOptions } from "../fuse/index.js";
 import type { BlobSource } from "../registry/index.js";
+import type { ScratchFile } from "./scratch-file.js";
 
 export interface ReadLayerOptions {
   readonly blob: BlobSource;
@@ -15,6 +16,9 @@ export interface ReadLayerOptions {
   /** Bytes of the blob that were read since the last call. */
   readonly onBytes?: ((bytes: number) => void) | undefined;
 }
+
+/** Native code that decodes a blob into a file. */
+export type MakeIndexer = (options: StreamIndexerOptions) => NativeStreamIndexer;
 
 export type BlobCodec = "gzip" | "zstd" | "raw";
 
@@ -84,13 +88,18 @@ async function* verifiedBlob(options: ReadLayerOptions): AsyncGenerator<Buffer, 
 
 /** Feeds a blob to native code that decodes it into a file. @throws as streamTar() */
 export async function indexTar(
-  options: ReadLayerOptions & { readonly indexer: NativeStreamIndexer },
+  options: ReadLayerOptions & {
+    readonly indexer: NativeStreamIndexer;
+    /** Takes the bytes of the blob along. */
+    readonly copy?: ScratchFile | undefined;
+  },
 ): Promise<Awaited<ReturnType<NativeStreamIndexer["end"]>>> {
   const { blob, diffId, indexer, signal, onBytes } = options;
   try {
     for await (const piece of blob.readRange({ offset: 0, length: blob.size, signal })) {
       signal?.throwIfAborted();
       await indexer.push(piece);
+      await options.copy?.append(piece);
       onBytes?.(piece.length);
     }
     const indexed = await indexer.end();
