@@ -26,8 +26,8 @@ export interface WriteOptions {
 
 const TABLES_MAX = 128;
 
-/** Free bytes of the disk, in reserves, above which they are asked for only so often. */
-const PLENTY = 4;
+/** Free bytes of the disk beyond the reserve above which they are asked for only so often: no disk fills them sooner. */
+const PLENTY_BYTES = 2 * 1024 ** 3;
 const FREE_BYTES_VALID_MS = 250;
 /** Three files of its own, and some for the other threads of the process meanwhile. */
 const DESCRIPTORS_FOR_LMDB = 8;
@@ -332,7 +332,7 @@ function recentFreeBytes(directory: string, reserveBytes: number): () => Promise
   let knownBytes = 0;
   let validUntilMs = 0;
   return async () => {
-    if (knownBytes > PLENTY * reserveBytes && performance.now() < validUntilMs) return knownBytes;
+    if (knownBytes > reserveBytes + PLENTY_BYTES && performance.now() < validUntilMs) return knownBytes;
     const { bavail, bsize } = await statfs(directory);
     knownBytes = bavail * bsize;
     validUntilMs = performance.now() + FREE_BYTES_VALID_MS;

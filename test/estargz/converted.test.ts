@@ -11,7 +11,7 @@ import { decodeUnits, listTree } from "../../testing/estargz-decode.js";
  */
 const fixture = new URL("../../../test/estargz/fixtures/converted.esgz", import.meta.url);
 const tocDigest = parseDigest("sha256:2e2d07f074b621987698acf9f5bb4722dcf1449bea918dbea3247f640f782120");
-const unitTableDigest = "sha256:2a4c579887c9618e65496c9b09239864665c5e0d7f2aa4b94efd61ae18e6a12d";
+const unitTableDigest = "sha256:ccc94724a4d47fd1bf86b02244a49513225f61cfefa54b70f16d4a1972ba0550";
 
 const time = 1_600_000_000;
 const folder = `directory 755 0:0 ${time}`;
