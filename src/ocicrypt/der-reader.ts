@@ -7,6 +7,9 @@ export const derTags = {
   octets: 0x04,
   objectIdentifier: 0x06,
   sequence: 0x30,
+  /** Go's pkcs7 packages put the parameters of GCM into one, against X.690 §8.9.1, and the nonce there under [4]. */
+  primitiveSequence: 0x10,
+  context4: 0x84,
   set: 0x31,
   /** [0] of its context, primitive and constructed. */
   context0: 0x80,

@@ -85,15 +85,25 @@ function readContent(info: DerReader): Pick<EnvelopedData, "cipher" | "iv" | "co
     });
   }
   const isGcm = cipher.name.endsWith("gcm");
-  const iv = isGcm ? readGcmNonce(algorithm.enter(derTags.sequence)) : algorithm.take(derTags.octets);
+  const iv = isGcm ? readGcmNonce(algorithm) : algorithm.take(derTags.octets);
   if (iv.length !== (isGcm ? 12 : 16)) throw derInvalid("the initial value has a wrong length");
   const content = readOctets(info);
   if (isGcm && content.length < GCM_TAG_BYTES) throw derInvalid("the content is shorter than its tag");
   return { cipher, iv, content };
 }
 
-function readGcmNonce(parameters: DerReader): Buffer {
-  const nonce = parameters.take(derTags.octets);
+function readGcmNonce(algorithm: DerReader): Buffer {
+  const { tag, content } = algorithm.next();
+  if (tag === derTags.primitiveSequence) {
+    const parameters = algorithm.inside(content).enter(derTags.sequence);
+    return withTagChecked(parameters, parameters.take(derTags.context4));
+  }
+  if (tag !== derTags.sequence) throw derInvalid("want parameters of GCM");
+  const parameters = algorithm.inside(content);
+  return withTagChecked(parameters, parameters.take(derTags.octets));
+}
+
+function withTagChecked(parameters: DerReader, nonce: Buffer): Buffer {
   const length = parameters.isAtEnd ? Buffer.of(12) : parameters.take(derTags.integer);
   if (length.length !== 1 || length[0] !== GCM_TAG_BYTES)
     throw derInvalid(`want a tag of ${GCM_TAG_BYTES} bytes`);

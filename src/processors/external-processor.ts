@@ -1,5 +1,6 @@
 import { deadlineExceeded, failedPrecondition } from "../errors/index.js";
 import type { ProcessorInput, StreamProcessor } from "./contract.js";
+import { inheritedFiles } from "./inherited-files.js";
 import { STALL_TIMEOUT_MS } from "./limits.js";
 import { decryptionPayload } from "./payload.js";
 import { Program, type ProgramEnd } from "./program.js";
@@ -38,13 +39,15 @@ export function externalProcessor(options: ExternalProcessorOptions): StreamProc
 }
 
 async function* runProgram(options: ExternalProcessorOptions, input: ProcessorInput): AsyncGenerator<Buffer> {
-  input.signal.throwIfAborted();
   const { path, args } = options;
+  const inherited = await inheritedFiles();
+  input.signal.throwIfAborted();
   const program = new Program({
     path,
     args,
     environment: environmentOf(options, input.mediaType),
     payload: decryptionPayload(input),
+    inherited,
   });
   /** Why it was killed. */
   let failure: { readonly thrown: unknown } | undefined;

@@ -1,4 +1,5 @@
 import { type ChildProcess, spawn } from "node:child_process";
+import { closeSync, openSync } from "node:fs";
 import type { Readable, Writable } from "node:stream";
 import { deferred } from "../async/index.js";
 import { CLOSE_TIMEOUT_MS, STDERR_TAIL_BYTES } from "./limits.js";
@@ -8,6 +9,8 @@ export interface ProgramOptions {
   readonly path: string;
   readonly args: readonly string[];
   readonly environment: Readonly<Record<string, string>>;
+  /** Files of ours that would be inherited: in their places are ones of /dev/null. */
+  readonly inherited: ReadonlySet<number>;
   /** To be read from file 3; undefined: there is no such file. */
   readonly payload: Uint8Array | undefined;
 }
@@ -29,17 +32,21 @@ export class Program {
 
   constructor(options: ProgramOptions) {
     const { path, args, environment, payload } = options;
-    const pipes = payload === undefined ? 3 : 4;
-    this.#child = spawn(path, args, {
-      cwd: "/",
-      env: environment,
-      stdio: Array.from({ length: pipes }, () => "pipe" as const),
-      // Its group is killed with it: a script's children, too.
-      detached: true,
-    });
+    const nothing = openSync("/dev/null", "r+");
+    try {
+      this.#child = spawn(path, args, {
+        cwd: "/",
+        env: environment,
+        stdio: stdioOf(options, nothing),
+        // Its group is killed with it: a script's children, too.
+        detached: true,
+      });
+    } finally {
+      closeSync(nothing);
+    }
     this.#stdin = this.#child.stdin!;
     this.stdout = this.#child.stdout!;
-    const payloadPipe = this.#child.stdio[3] as Writable | null | undefined;
+    const payloadPipe = payload === undefined ? undefined : (this.#child.stdio[3] as Writable | null);
     this.ended = endOf(this.#child);
     this.#child.once("close", () => this.#closed.resolve());
     // It may end without reading all: its exit code tells whether that was right.
@@ -89,6 +96,15 @@ export class Program {
     clearTimeout(late);
     return this.#stderr.toString("utf8").trim();
   }
+}
+
+function stdioOf({ inherited, payload }: ProgramOptions, nothing: number): (number | "pipe" | "ignore")[] {
+  const pipes = payload === undefined ? 3 : 4;
+  const length = Math.max(pipes, ...[...inherited].map((number) => number + 1));
+  return Array.from({ length }, (_, number) => {
+    if (number < pipes) return "pipe";
+    return inherited.has(number) ? nothing : "ignore";
+  });
 }
 
 async function endOf(child: ChildProcess): Promise<ProgramEnd> {
