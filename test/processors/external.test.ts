@@ -208,6 +208,7 @@ t.test("externalProcessor() throws what its input throws, and ends the program",
   const pidFile = join(folder, "pid");
   const broken = async function* () {
     yield Buffer.from("begin");
+    while ((await readFile(pidFile, "utf8").catch(() => "")) === "") await delay(20);
     throw dataLoss("The blob came wrong", { reason: "blob-digest-mismatch" });
   };
   const processor = await script(`echo $$ > ${pidFile}; exec cat`);
