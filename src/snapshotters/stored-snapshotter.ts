@@ -120,7 +120,11 @@ export class StoredSnapshotter implements Snapshotter {
     signal?.throwIfAborted();
     const id = this.table.allocateId();
     const snapshot = { id, kind: facts.kind, labels, parents: this.#parents(parent) };
-    using _pending = await this.#storage.create(snapshot, { signal });
+    using _pending = await this.#storage.create(snapshot, { signal }).catch((thrown: unknown) => {
+      // A parent that went meanwhile is what is wrong then.
+      this.table.checkNew(key, parent);
+      throw thrown;
+    });
     stored.pass();
     await this.table.create({
       id,

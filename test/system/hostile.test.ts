@@ -68,7 +68,9 @@ t.test("layers that cannot be lazy are left to containerd, with their reason", a
   const metricsFolder = await mkdtemp(join(tmpdir(), "lazuli-metrics-"));
   cleanup.add(() => rm(metricsFolder, { recursive: true, force: true }));
   const metricsSocket = join(metricsFolder, "metrics.sock");
-  await using lab = await startLab({ config: `${layerConfig}\n[metrics]\naddress = "${metricsSocket}"` });
+  await using lab = await startLab({
+    config: `${layerConfig}\npull_whole = false\n[metrics]\naddress = "${metricsSocket}"`,
+  });
   const { pid } = lab.snapshotter;
 
   const wrongToc = `${server.host}/odd:wrong-toc`;

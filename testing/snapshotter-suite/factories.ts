@@ -38,7 +38,7 @@ export async function temporaryFolder(cleanup: Cleanup): Promise<string> {
 export async function memoryFolder(cleanup: Cleanup): Promise<string> {
   const folder = await temporaryFolder(cleanup);
   await command("mount", ["-t", "tmpfs", "lazuli-suite", folder]);
-  cleanup.add(async () => void (await command("umount", [folder])));
+  cleanup.add(async () => void (await command("umount", ["--lazy", folder])));
   return folder;
 }
 
@@ -54,7 +54,7 @@ export async function btrfsFolder(cleanup: Cleanup): Promise<string> {
   cleanup.add(async () => void (await command("losetup", ["--detach", device])));
   await mkdir(mounted);
   await command("mount", ["-t", "btrfs", device, mounted]);
-  cleanup.add(async () => void (await command("umount", [mounted])));
+  cleanup.add(async () => void (await command("umount", ["--lazy", mounted])));
   return mounted;
 }
 
