@@ -33,3 +33,19 @@ export function withoutFolderTimes(text: string): string {
 export function withoutHoles(script: string): string {
   return script.replace(/truncate -s \w+ \w+;/, "");
 }
+
+/** Through a containerd's own namespace, its name and a number stand before that of our client in what it says. */
+export function withoutOuterNamespace(said: Said, namespace: string): Said {
+  return { ...said, stderr: said.stderr.replace(new RegExp(`${namespace}/\\d+/`, "g"), "") };
+}
+
+/** It has no words for an empty name of its own, and says what its database says. */
+export function emptyNameIsInvalid(said: Said): Said {
+  const reason = "snapshot name must have 1 to 900 bytes, got 0: invalid argument";
+  return { ...said, stderr: said.stderr.replace("bucket name required: unknown", reason) };
+}
+
+/** Which further options its overlay mounts have is up to a plugin. */
+export function withoutIndexOption(said: Said): Said {
+  return { ...said, stdout: said.stdout.replace(/,index=off|,\n +"index=off"/g, "") };
+}

@@ -88,6 +88,7 @@ export async function startPlugged(cleanup: Cleanup, options: PluggedOptions): P
     config: `${btrfs}\n${plugins.join("\n")}\n`,
   });
   cleanup.add(() => containerd.stop());
+  if (options.collectsOnRequest === true) await collectOnce(containerd, "default");
   return {
     folder,
     containerd,
@@ -135,8 +136,14 @@ async function collectNow(containerd: Pick<Containerd, "ctr">, side: Side): Prom
   // It looks only at snapshotters of which something was removed.
   await ctr("snapshots", "--snapshotter", side.snapshotter, "prepare", "for-the-collector");
   await ctr("snapshots", "--snapshotter", side.snapshotter, "rm", "for-the-collector");
-  await ctr("leases", "create", "--id", "for-the-collector");
-  await ctr("leases", "rm", "--sync", "for-the-collector");
+  await collectOnce(containerd, side.namespace);
+}
+
+/** Has a containerd collect now. One that was just started would do so by itself, in the middle of what comes next. */
+export async function collectOnce(containerd: Pick<Containerd, "ctr">, namespace: string): Promise<void> {
+  const leases = ["--namespace", namespace, "leases"];
+  await containerd.ctr([...leases, "create", "--id", "for-the-collector"]);
+  await containerd.ctr([...leases, "rm", "--sync", "for-the-collector"]);
 }
 
 const COLLECT_TRIES = 20;
@@ -184,14 +191,19 @@ export interface Said {
 
 const anyCode = Array.from({ length: 256 }, (_, code) => code);
 
+interface AskedNode {
+  readonly folder: string;
+  readonly containerd: Pick<Containerd, "ctr" | "address">;
+}
+
 /** What one `ctr` of a side says: with diffs as digests of their contents, and times, ids and places masked. */
 export class Asker {
-  readonly #node: Pick<PluggedNode, "containerd" | "folder">;
+  readonly #node: AskedNode;
   readonly side: Side;
   /** Numbers of snapshots and subvolumes, by when they were first seen. */
   readonly #numbers = new Map<string, number>();
 
-  constructor(node: Pick<PluggedNode, "containerd" | "folder">, side: Side) {
+  constructor(node: AskedNode, side: Side) {
     this.#node = node;
     this.side = side;
   }

@@ -74,8 +74,8 @@ function config(options: ContainerdOptions, address: string): string {
       '[plugins."io.containerd.gc.v1.scheduler"]',
       "deletion_threshold = 1000000",
       "mutation_threshold = 1000000",
-      // What was deleted is due again after the pause: fifty seconds at least.
-      "pause_threshold = 0.0001",
+      // What was deleted is due again after the pause: a collection takes tenths of a millisecond, the pause an hour.
+      "pause_threshold = 0.0000001",
     );
   }
   if (snapshotter !== undefined) {
