@@ -6,6 +6,7 @@
 #include "member_binding.h"
 #include "mount_binding.h"
 #include "plane_binding.h"
+#include "project_quota_binding.h"
 #include "syscalls_binding.h"
 #include "tree_binding.h"
 #include "zstd_binding.h"
@@ -19,6 +20,7 @@ Napi::Object initModule(Napi::Env env, Napi::Object exports) {
   initMembers(env, exports);
   initFileSteps(env, exports);
   initMounts(env, exports);
+  initProjectQuotas(env, exports);
   initTrees(env, exports);
   initSyscalls(env, exports);
   return initZstd(env, exports);

@@ -90,6 +90,13 @@ export const optionalListenField = (given: Exampled): Field<string | undefined> 
   optional(given, listenKind);
 export const optionalBooleanField = (given: FieldFacts & { example: boolean }): Field<boolean | undefined> =>
   optional(given, booleanKind);
+export const optionalSizeField = (given: Exampled): Field<number | undefined> => optional(given, sizeKind);
+export const optionalChoiceField = <Choice extends string>(
+  given: FieldFacts & { readonly example: Choice; readonly choices: readonly Choice[] },
+): Field<Choice | undefined> => {
+  const { choices, ...facts } = given;
+  return optional(facts, choiceKind(choices));
+};
 
 function optional<T>(
   given: FieldFacts & { readonly example: TomlValue },

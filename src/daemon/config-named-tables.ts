@@ -5,7 +5,9 @@ import {
   mandatorySocketField,
   mandatoryTextField,
   optionalBooleanField,
+  optionalChoiceField,
   optionalPathField,
+  optionalSizeField,
   optionalSocketField,
   optionalTextField,
   textsField,
@@ -52,6 +54,19 @@ const snapshotter = {
     key: "mount_options",
     initial: [],
     meaning: 'Further options of every overlay mount, e.g. ["volatile"]. For overlayfs only.',
+  }),
+  idMapping: optionalChoiceField({
+    key: "id_mapping",
+    choices: ["mounts", "options", "chown"] as const,
+    example: "mounts",
+    meaning:
+      'How a container in a user namespace gets files with its own owners. "mounts": its layers are mounted idmapped below the top `state`, so that any client can use them; needs Linux 5.19 (6.12 where layers are FUSE mounts). "options": the client is told `uidmap=` and `gidmap=`, as containerd 2 does; older ones refuse such mounts. "chown": the image is copied with other owners for each such container, which is slow, takes its room and fetches all of a lazy one. Without the key: "mounts". For overlayfs and lazy only.',
+  }),
+  defaultQuotaBytes: optionalSizeField({
+    key: "default_quota",
+    example: "10GiB",
+    meaning:
+      "What a container may write: a write beyond it fails. The label `containerd.io/snapshot/max-size` says otherwise for one. Not for layers that are unpacked. Needs project quotas: ext4 made with `-O quota,project` or xfs, mounted with `prjquota`, and Linux 5.14. Without the key, and without the label, nothing is limited. For overlayfs and lazy only.",
   }),
 } as const;
 

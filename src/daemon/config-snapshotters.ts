@@ -25,8 +25,15 @@ export function ownSnapshotters(config: Config, lazyName: string): readonly OwnS
     syncRemove: undefined,
     upperdirLabel: undefined,
     mountOptions: [],
+    idMapping: undefined,
+    defaultQuotaBytes: undefined,
   } as const;
   return [lazy, ...named];
+}
+
+/** What the config says of the lazy snapshotter. */
+export function lazyTable(config: Config): Table | undefined {
+  return Object.values(config.snapshotters).find(({ type }) => type === "lazy");
 }
 
 /** What single keys can't say: which tables don't fit together. */
@@ -57,7 +64,8 @@ export function checkSnapshotters(config: Config): readonly string[] {
 }
 
 function unfitKeys(path: string, table: Table): string[] {
-  const { type, root, syncRemove, upperdirLabel, mountOptions } = table;
+  const { type, root, syncRemove, upperdirLabel, mountOptions, idMapping, defaultQuotaBytes } = table;
+  const isOverlay = type === "lazy" || type === "overlayfs";
   const wrong = (key: string, only: string): string =>
     `${path}.${key} is for ${only} only, got type "${type}"`;
   return [
@@ -67,5 +75,7 @@ function unfitKeys(path: string, table: Table): string[] {
       : []),
     ...(type !== "overlayfs" && upperdirLabel !== undefined ? [wrong("upperdir_label", "overlayfs")] : []),
     ...(type !== "overlayfs" && mountOptions.length > 0 ? [wrong("mount_options", "overlayfs")] : []),
+    ...(!isOverlay && idMapping !== undefined ? [wrong("id_mapping", "overlayfs and lazy")] : []),
+    ...(!isOverlay && defaultQuotaBytes !== undefined ? [wrong("default_quota", "overlayfs and lazy")] : []),
   ];
 }

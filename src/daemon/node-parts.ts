@@ -14,12 +14,14 @@ import {
   SociIndexes,
 } from "../snapshotters/index.js";
 import type { Config } from "./config-keys.js";
+import { lazyTable } from "./config-snapshotters.js";
 import { containerdContent } from "./containerd-content.js";
 import { ensurePrivateFolder } from "./folders.js";
 import { type ContentReader, hostContent } from "./host-content.js";
 import { measuredSnapshotter } from "./measured-snapshotter.js";
 import type { Metrics } from "./metrics.js";
 import { watchLayers, watchPlane } from "./metrics-sources.js";
+import { type OverlayParts, openOverlayParts } from "./overlay-parts.js";
 import type { Startup } from "./startup.js";
 import { streamProcessorsOf } from "./stream-processors.js";
 
@@ -49,6 +51,8 @@ export interface NodeParts {
   readonly registry: Registry;
   readonly engine: OpenLayerEngine;
   readonly snapshotter: LazySnapshotter;
+  /** What the lazy snapshotter can do beyond the contract, in containerd's words. */
+  readonly lazyCapabilities: readonly string[];
 }
 
 /** Builds the parts in this order. @throws what a part throws; the caller stops the startup */
@@ -82,14 +86,17 @@ export async function startNodeParts(startup: Startup, options: NodePartsOptions
     () => (contentAddress === undefined ? undefined : containerdContent({ address: contentAddress })),
     (made) => made?.[Symbol.dispose](),
   );
+  const overlayParts = await startup.part("overlay", () => openLazyOverlay(config, binding));
   const snapshotter = await startup.part(
     "snapshotter",
-    () => openSnapshotter({ ...options, metadata, binding, registry, engine, processors, reader }),
+    () =>
+      openSnapshotter({ ...options, metadata, binding, registry, engine, processors, reader, overlayParts }),
     (made) => made.close(),
   );
   watchLayers(metrics, engine);
   watchPlane(metrics, engine.plane);
-  return { metadata, binding, registry, engine, snapshotter };
+  const lazyCapabilities = overlayParts.capabilities;
+  return { metadata, binding, registry, engine, snapshotter, lazyCapabilities };
 }
 
 interface SnapshotterParts extends NodePartsOptions {
@@ -99,6 +106,20 @@ interface SnapshotterParts extends NodePartsOptions {
   readonly engine: OpenLayerEngine;
   readonly processors: readonly StreamProcessor[];
   readonly reader: ContentReader | undefined;
+  readonly overlayParts: OverlayParts;
+}
+
+async function openLazyOverlay(config: Config, binding: NativeBinding): Promise<OverlayParts> {
+  const table = lazyTable(config);
+  return await openOverlayParts({
+    binding,
+    root: config.root,
+    state: config.state,
+    name: undefined,
+    mountOptions: [],
+    idMapping: table?.idMapping,
+    defaultQuotaBytes: table?.defaultQuotaBytes,
+  });
 }
 
 async function openSnapshotter(parts: SnapshotterParts): Promise<LazySnapshotter> {
@@ -124,6 +145,7 @@ async function openSnapshotter(parts: SnapshotterParts): Promise<LazySnapshotter
     syncFileSystem: (path) => binding.fileSteps([{ kind: "syncFileSystem", path }]),
     resolveTimeoutMs: config.snapshotter.resolveTimeoutMs,
     pullTimeoutMs: config.snapshotter.pullTimeoutMs,
+    ...parts.overlayParts,
   });
   return measuredSnapshotter(snapshotter, parts.metrics);
 }

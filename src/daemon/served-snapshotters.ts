@@ -7,13 +7,13 @@ import {
   createBtrfsSnapshotter,
   createNativeSnapshotter,
   createOverlayfsSnapshotter,
-  detectOverlay,
   type LazySnapshotter,
   type Snapshotter,
 } from "../snapshotters/index.js";
 import type { Config } from "./config-keys.js";
 import { type OwnSnapshotter, ownSnapshotters } from "./config-snapshotters.js";
 import { ensurePrivateFolder } from "./folders.js";
+import { openOverlayParts } from "./overlay-parts.js";
 import { recordKind } from "./snapshotter-kinds.js";
 import type { Startup } from "./startup.js";
 
@@ -33,6 +33,7 @@ export interface ServedParts {
   readonly binding: NativeBinding;
   /** The lazy one, which the node has in any case. */
   readonly snapshotter: LazySnapshotter;
+  readonly lazyCapabilities: readonly string[];
 }
 
 /** Opens our snapshotters that the config wants. @throws what one of them throws; the caller stops the startup */
@@ -47,17 +48,17 @@ export async function startOwnSnapshotters(
     if (address !== undefined) await mkdir(dirname(address), { recursive: true });
     if (type === "lazy") {
       const exports = { root: parts.config.root, enable_remote_snapshot_annotations: "true" };
-      const plugin = { capabilities: [], exports };
+      const plugin = { capabilities: parts.lazyCapabilities, exports };
       served.push({ name, isLazy: true, snapshotter: parts.snapshotter, address, plugin });
       continue;
     }
     const root = own.root ?? join(parts.config.root, "snapshotters", name);
-    const snapshotter = await startup.part(
+    const { snapshotter, capabilities } = await startup.part(
       `snapshotter ${name}`,
       async () => await openStored(parts, { ...own, root }),
-      (opened) => opened.close(),
+      (opened) => opened.snapshotter.close(),
     );
-    const plugin = { capabilities: [], exports: { root } };
+    const plugin = { capabilities, exports: { root } };
     served.push({ name, isLazy: false, snapshotter, address, plugin });
   }
   return served;
@@ -66,9 +67,9 @@ export async function startOwnSnapshotters(
 async function openStored(
   parts: ServedParts,
   own: OwnSnapshotter & { readonly root: string },
-): Promise<Snapshotter> {
-  const { metadata, binding } = parts;
-  const { name, type, root, syncRemove, upperdirLabel, mountOptions } = own;
+): Promise<{ snapshotter: Snapshotter; capabilities: readonly string[] }> {
+  const { metadata, binding, config } = parts;
+  const { name, type, root, syncRemove, upperdirLabel } = own;
   await ensurePrivateFolder(root);
   const removal =
     syncRemove === undefined ? undefined : syncRemove ? ("at-once" as const) : ("at-cleanup" as const);
@@ -81,8 +82,12 @@ async function openStored(
     syncFileSystem: (path: string) => binding.fileSteps([{ kind: "syncFileSystem", path }]),
     removal,
   };
-  if (type === "btrfs") return await createBtrfsSnapshotter(common);
-  if (type === "native") return await createNativeSnapshotter(common);
-  const overlay = await detectOverlay(mountOptions);
-  return await createOverlayfsSnapshotter({ ...common, overlay, showsUpper: upperdirLabel });
+  if (type === "btrfs") return { snapshotter: await createBtrfsSnapshotter(common), capabilities: [] };
+  if (type === "native") return { snapshotter: await createNativeSnapshotter(common), capabilities: [] };
+  const overlayParts = await openOverlayParts({ ...own, binding, state: config.state });
+  const { capabilities } = overlayParts;
+  return {
+    snapshotter: await createOverlayfsSnapshotter({ ...common, ...overlayParts, showsUpper: upperdirLabel }),
+    capabilities,
+  };
 }

@@ -1,4 +1,5 @@
 import type { NativeMounts } from "./native-mounts.js";
+import type { NativeProjectQuotas } from "./native-project-quotas.js";
 import type { NativeStreamIndexer, StreamIndexerOptions } from "./native-stream-indexer.js";
 
 /**
@@ -209,6 +210,7 @@ export interface NativeBinding {
     target: string,
   ): Promise<void>;
   readonly mounts: NativeMounts;
+  readonly projectQuotas: NativeProjectQuotas;
   /** umount2(2); flags are MNT_* numbers (MNT_DETACH is 2). Runs off the JS thread. */
   umount(target: string, flags: number): Promise<void>;
   /** Opens /dev/fuse, close-on-exec and non-blocking; the caller owns the fd. */

@@ -45,6 +45,7 @@ export {
 export { loadBinding } from "./load-binding.js";
 export { type FuseMountOptions, mountFuse, unmountFuse } from "./mount-fuse.js";
 export type { NativeIdRange, NativeMounts } from "./native-mounts.js";
+export type { NativeProjectQuotas, NativeProjectUsage } from "./native-project-quotas.js";
 export {
   type IndexedStream,
   type NativeStreamIndexer,

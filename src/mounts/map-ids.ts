@@ -61,7 +61,7 @@ export function idMappingUnsupported(source: string, cause: unknown): LazuliErro
   return failedPrecondition(`Cannot map the ids of ${source}: want an idmapped mount, got ${why}`, {
     subject: source,
     reason: "idmap-unsupported",
-    hint: "It needs Linux 5.12, for overlayfs 5.19, for FUSE 6.12; slow_chown copies and changes owners instead",
+    hint: 'It needs Linux 5.12, for overlayfs 5.19, for FUSE 6.12; id_mapping = "chown" copies and changes owners instead',
     cause,
   });
 }

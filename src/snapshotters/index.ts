@@ -24,7 +24,14 @@ export type { SnapshotSweep } from "./namespaced-sweep.js";
 export { createNativeSnapshotter, type NativeSnapshotterOptions } from "./native-snapshotter.js";
 export { createNativeStorage, type NativeStorageOptions } from "./native-storage.js";
 export { detectOverlay, type OverlayOptions } from "./overlay.js";
+export {
+  type IdMappingMode,
+  type OverlayIdMapping,
+  type OverlayIdMappingOptions,
+  openOverlayIdMapping,
+} from "./overlay-id-mapping.js";
 export { createOverlayfsSnapshotter, type OverlayfsSnapshotterOptions } from "./overlayfs-snapshotter.js";
+export { openProjectQuota, type ProjectQuota, type ProjectQuotaOptions } from "./project-quota.js";
 export type { ProxyContext } from "./proxy-connection.js";
 export {
   createProxySnapshotter,

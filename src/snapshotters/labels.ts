@@ -8,6 +8,8 @@ export const labelNames = {
   remote: "containerd.io/snapshot/remote",
   tocDigest: TOC_DIGEST_ANNOTATION,
   diffId: "containerd.io/snapshot/diff-id",
+  /** Where a layer belongs that is prepared without its parent. */
+  parentChain: "containerd.io/snapshot/parent-chain-id",
   manifest: "containerd.io/snapshot/cri.manifest-digest",
   reference: ["containerd.io/snapshot/cri.image-ref", "containerd.io/snapshot/remote/stargz.reference"],
   digest: ["containerd.io/snapshot/cri.layer-digest", "containerd.io/snapshot/remote/stargz.digest"],

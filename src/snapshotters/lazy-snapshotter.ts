@@ -1,7 +1,8 @@
 import { alreadyExists } from "../errors/index.js";
 import type { NativeBinding } from "../fuse/index.js";
 import type { LayerEngine } from "../layer/index.js";
-import type { Metadata, SnapshotRow } from "../metadata/index.js";
+import type { Metadata, SnapshotFallback, SnapshotRow } from "../metadata/index.js";
+import { log } from "../observe/index.js";
 import type {
   CommitSnapshot,
   CreateSnapshot,
@@ -11,12 +12,15 @@ import type {
   SnapshotUsage,
   UpdateSnapshot,
 } from "./contract.js";
+import { fallbackChannel } from "./events.js";
 import { checkLabels, labelNames } from "./labels.js";
 import { LayerSweeper } from "./layer-sweeper.js";
 import { LayerUses } from "./layer-uses.js";
 import { NeighbourLayers } from "./neighbour-layers.js";
 import { detectOverlay, type OverlayOptions } from "./overlay.js";
+import type { OverlayIdMapping } from "./overlay-id-mapping.js";
 import { createOverlayStorage } from "./overlay-storage.js";
+import type { ProjectQuota } from "./project-quota.js";
 import { RemoteLayers } from "./remote-layers.js";
 import type { LayerResolver } from "./resolver.js";
 import { createStoredSnapshotter, type StoredSnapshotter } from "./stored-snapshotter.js";
@@ -40,6 +44,10 @@ export interface LazySnapshotterOptions {
   readonly layerGraceMs?: number;
   /** Default: what this kernel needs. */
   readonly overlay?: OverlayOptions;
+  /** Default: a snapshot whose labels ask for the owners of a user namespace is refused. */
+  readonly idMapping?: OverlayIdMapping | undefined;
+  /** Default: labels that ask for a limit are ignored. */
+  readonly quota?: ProjectQuota | undefined;
 }
 
 /** The snapshotter with what operators look at. */
@@ -48,19 +56,28 @@ export interface LazySnapshotter extends Snapshotter {
   rows(): readonly SnapshotRow[];
 }
 
+/**
+ * A client that unpacks all layers at once names the parent at the commit (capability `rebase`). A lazy layer is
+ * committed by its Prepare, and would have no parent for ever.
+ */
+const parallelUnpack: SnapshotFallback = {
+  reason: "parallel-unpack",
+  message: "Cannot have a layer lazily: want its parent at the Prepare, got it promised for the commit",
+  hint: "Let the client unpack one layer after the other (containerd: max_concurrent_unpacks = 1)",
+};
+
 const RESOLVE_TIMEOUT_MS = 30_000;
 const PULL_TIMEOUT_MS = 1_800_000;
 const LAYER_GRACE_MS = 300_000;
 
 /** containerd's overlayfs snapshotter, whose layers may be lazy ones of the engine. @throws INVALID_ARGUMENT */
 export async function createLazySnapshotter(options: LazySnapshotterOptions): Promise<LazySnapshotter> {
-  const { root, binding, metadata, engine, now, syncFileSystem } = options;
+  const { metadata, engine, now } = options;
   const overlay = options.overlay ?? (await detectOverlay());
-  const storage = await createOverlayStorage({ root, binding, overlay, syncFileSystem, layers: engine });
-  return new LazyOverlaySnapshotter(
-    options,
-    await createStoredSnapshotter({ name: "", metadata, storage, now, rebases: true }),
-  );
+  const storage = await createOverlayStorage({ ...options, overlay, layers: engine });
+  const stored = await createStoredSnapshotter({ name: "", metadata, storage, now, rebases: true });
+  await storage.reconcile(stored.table.rows().map((row) => stored.stored(row)));
+  return new LazyOverlaySnapshotter(options, stored);
 }
 
 class LazyOverlaySnapshotter implements LazySnapshotter {
@@ -69,6 +86,7 @@ class LazyOverlaySnapshotter implements LazySnapshotter {
   readonly #neighbours: NeighbourLayers;
   readonly #remote: RemoteLayers;
   readonly #sweeper: LayerSweeper;
+  readonly #idMapping: OverlayIdMapping | undefined;
 
   constructor(options: LazySnapshotterOptions, stored: StoredSnapshotter) {
     const { engine, resolver } = options;
@@ -76,6 +94,7 @@ class LazyOverlaySnapshotter implements LazySnapshotter {
     const uses = new LayerUses(engine);
     this.#stored = stored;
     this.#engine = engine;
+    this.#idMapping = options.idMapping;
     this.#neighbours = new NeighbourLayers({ engine, uses });
     this.#remote = new RemoteLayers({
       engine,
@@ -122,6 +141,12 @@ class LazyOverlaySnapshotter implements LazySnapshotter {
     if (target === "") return await this.#stored.prepare(request);
     checkLabels(request.labels);
     this.#stored.table.checkNew(request.key, request.parent);
+    if (request.parent === "" && (request.labels[labelNames.parentChain] ?? "") !== "") {
+      const { reason, message } = parallelUnpack;
+      log.info("Left a layer to the client", { key: request.key, reason, error: message });
+      fallbackChannel.publish({ key: request.key, reason });
+      return await this.#stored.create(request, { kind: "active", fallback: parallelUnpack });
+    }
     const attempt = await this.#remote.attempt(request, target);
     if (attempt.kind === "prepared") {
       throw alreadyExists(`target snapshot ${JSON.stringify(target)}`, {
@@ -142,7 +167,10 @@ class LazyOverlaySnapshotter implements LazySnapshotter {
   }
 
   async remove(name: string): Promise<void> {
+    const id = this.#stored.table.find(name)?.id;
     await this.#stored.remove(name);
+    // At once, before a layer that it holds is taken from the engine.
+    if (id !== undefined) await this.#idMapping?.release(id);
   }
 
   walk(filters: readonly string[]): AsyncIterable<SnapshotInfo> {

@@ -1,4 +1,6 @@
 import { access, readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { type IdMapping, idMappingOptions } from "../mounts/index.js";
 import type { Mount } from "./contract.js";
 
 export interface OverlayOptions {
@@ -8,18 +10,30 @@ export interface OverlayOptions {
   readonly hasIndex: boolean;
   /** Overlay keeps its marks in `user.*`: needed inside a user namespace. */
   readonly isUserxattr: boolean;
+  /** Of `redirect_dir` and `metacopy`, those that this kernel has on unless a mount says otherwise. Default: none. */
+  readonly defaultsOn?: readonly string[];
 }
 
-/** What this kernel and user namespace need. */
-export async function detectOverlay(mountOptions: readonly string[] = []): Promise<OverlayOptions> {
-  const isIndexThere = access("/sys/module/overlay/parameters/index").then(
+const PARAMETERS = "/sys/module/overlay/parameters";
+
+/** What this kernel and user namespace need. @param parameters The folder where overlay's defaults are told */
+export async function detectOverlay(
+  mountOptions: readonly string[] = [],
+  parameters = PARAMETERS,
+): Promise<OverlayOptions> {
+  const isIndexThere = access(join(parameters, "index")).then(
     () => true,
     () => false, // The parameter's file is the only sign there is.
   );
   const uidMap = (await readFile("/proc/self/uid_map", "utf8")).trim().split(/\s+/);
   // The initial namespace maps all ids onto themselves (user_namespaces(7)).
   const isInitial = uidMap[0] === "0" && uidMap[1] === "0" && uidMap[2] === "4294967295";
-  return { mountOptions, hasIndex: await isIndexThere, isUserxattr: !isInitial };
+  const defaultsOn: string[] = [];
+  for (const name of ["redirect_dir", "metacopy"]) {
+    const value = await readFile(join(parameters, name), "utf8").catch(() => ""); // Not there: not known, not on.
+    if (value.trim() === "Y") defaultsOn.push(name);
+  }
+  return { mountOptions, hasIndex: await isIndexThere, isUserxattr: !isInitial, defaultsOn };
 }
 
 export interface SnapshotLayers {
@@ -29,31 +43,46 @@ export interface SnapshotLayers {
   readonly work: string;
   /** Folders of the ancestors, nearest first. */
   readonly lowers: readonly string[];
+  /** Tells a client to map ids. */
+  readonly idMapping?: IdMapping | undefined;
 }
 
 /** The mounts that containerd's overlayfs snapshotter gives for such a snapshot. */
 export function overlayMounts(layers: SnapshotLayers, options: OverlayOptions): readonly Mount[] {
-  const { isActive, upper, work, lowers } = layers;
-  if (lowers.length === 0) return [bind(upper, isActive ? "rw" : "ro")];
-  if (!isActive && lowers.length === 1) return [bind(lowers[0]!, "ro")];
+  const { isActive, upper, work, lowers, idMapping } = layers;
+  const mapped = idMapping === undefined ? [] : idMappingOptions(idMapping);
+  if (lowers.length === 0) return [bind(upper, [...mapped, isActive ? "rw" : "ro"])];
+  if (!isActive && lowers.length === 1) return [bind(lowers[0]!, [...mapped, "ro"])];
   return [
     {
       type: "overlay",
       source: "overlay",
       target: "",
       options: [
+        ...mapped,
         ...(isActive ? [`workdir=${work}`, `upperdir=${upper}`] : []),
         `lowerdir=${lowers.join(":")}`,
         ...options.mountOptions,
         ...(options.isUserxattr && !isSet(options, "userxattr") ? ["userxattr"] : []),
         ...(options.hasIndex && !isSet(options, "index") ? ["index=off"] : []),
+        ...portable(options),
       ],
     },
   ];
 }
 
-function bind(source: string, access: "rw" | "ro"): Mount {
-  return { type: "bind", source, target: "", options: [access, "rbind"] };
+/**
+ * A layer made with `redirect_dir` or `metacopy` says "the folder is that one there" and "the content is down there":
+ * whoever mounts or packs it without the same options loses folders and files. With `userxattr` the kernel has both off
+ * by itself, and an overlay mount may not name them.
+ */
+function portable(options: OverlayOptions): readonly string[] {
+  if (options.isUserxattr || isSet(options, "userxattr")) return [];
+  return (options.defaultsOn ?? []).filter((name) => !isSet(options, name)).map((name) => `${name}=off`);
+}
+
+function bind(source: string, options: readonly string[]): Mount {
+  return { type: "bind", source, target: "", options: [...options, "rbind"] };
 }
 
 function isSet(options: OverlayOptions, name: string): boolean {

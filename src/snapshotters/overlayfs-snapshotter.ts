@@ -2,7 +2,9 @@ import { failedPrecondition } from "../errors/index.js";
 import type { NativeBinding } from "../fuse/index.js";
 import type { Metadata } from "../metadata/index.js";
 import { detectOverlay, type OverlayOptions } from "./overlay.js";
+import type { OverlayIdMapping } from "./overlay-id-mapping.js";
 import { createOverlayStorage } from "./overlay-storage.js";
+import type { ProjectQuota } from "./project-quota.js";
 import { createStoredSnapshotter, type StoredSnapshotter } from "./stored-snapshotter.js";
 
 export interface OverlayfsSnapshotterOptions {
@@ -22,6 +24,10 @@ export interface OverlayfsSnapshotterOptions {
   readonly removal?: "at-once" | "at-cleanup" | undefined;
   /** Shows where a snapshot's own files are, by the label `containerd.io/snapshot/overlay.upperdir`. */
   readonly showsUpper?: boolean | undefined;
+  /** Default: a snapshot whose labels ask for the owners of a user namespace is refused. */
+  readonly idMapping?: OverlayIdMapping | undefined;
+  /** Default: labels that ask for a limit are ignored. */
+  readonly quota?: ProjectQuota | undefined;
 }
 
 const UPPER_LABEL = "containerd.io/snapshot/overlay.upperdir";
@@ -30,12 +36,12 @@ const UPPER_LABEL = "containerd.io/snapshot/overlay.upperdir";
 export async function createOverlayfsSnapshotter(
   options: OverlayfsSnapshotterOptions,
 ): Promise<StoredSnapshotter> {
-  const { name, root, binding, metadata, now, syncFileSystem, removal, showsUpper = false } = options;
+  const { name, metadata, now, removal, showsUpper = false } = options;
   if (name === "")
     throw failedPrecondition("Cannot open a snapshotter: want a name", { reason: "name-missing" });
   const overlay = options.overlay ?? (await detectOverlay());
-  const storage = await createOverlayStorage({ root, binding, overlay, syncFileSystem });
-  return await createStoredSnapshotter({
+  const storage = await createOverlayStorage({ ...options, overlay });
+  const snapshotter = await createStoredSnapshotter({
     name,
     metadata,
     storage,
@@ -44,4 +50,6 @@ export async function createOverlayfsSnapshotter(
     ...(removal === undefined ? {} : { removal }),
     ...(showsUpper ? { shownLabels: ({ id }) => ({ [UPPER_LABEL]: storage.upper(id) }) } : {}),
   });
+  await storage.reconcile(snapshotter.table.rows().map((row) => snapshotter.stored(row)));
+  return snapshotter;
 }

@@ -1,37 +1,42 @@
 import { lstat, mkdir, readdir } from "node:fs/promises";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { invalidArgument, LazuliError } from "../errors/index.js";
-import type { NativeBinding } from "../fuse/index.js";
+import type { FileStep, NativeBinding } from "../fuse/index.js";
 import type { LayerOwner } from "../layer/index.js";
 import { log } from "../observe/index.js";
 
 type FolderCalls = Pick<NativeBinding, "fileSteps" | "trees">;
+
+export interface SnapshotFoldersOptions {
+  readonly root: string;
+  readonly binding: FolderCalls;
+  /** Called with an upper layer that is about to be deleted; it may not be there. */
+  readonly beforeRemoval?: ((upper: string) => Promise<void>) | undefined;
+}
 
 /**
  * The folders of ordinary snapshots:
  *
  *     <root>/snapshots/<id>/fs     0755  the upper layer
  *     <root>/snapshots/<id>/work   0711  overlayfs's own, of active snapshots only
+ *     <root>/snapshots/<id>/copy   0755  all that the parents show, with other owners; only where that is configured
  */
 export class SnapshotFolders {
   readonly #folder: string;
   readonly #binding: FolderCalls;
+  readonly #beforeRemoval: SnapshotFoldersOptions["beforeRemoval"];
   /** Folders on their way to a row: cleaning up leaves them alone. */
   readonly #pending = new Set<string>();
 
-  private constructor(folder: string, binding: FolderCalls) {
+  private constructor(folder: string, options: SnapshotFoldersOptions) {
     this.#folder = folder;
-    this.#binding = binding;
+    this.#binding = options.binding;
+    this.#beforeRemoval = options.beforeRemoval;
   }
 
   /** @throws INVALID_ARGUMENT for a root that overlayfs's options can't carry */
-  static async open({
-    root,
-    binding,
-  }: {
-    readonly root: string;
-    readonly binding: FolderCalls;
-  }): Promise<SnapshotFolders> {
+  static async open(options: SnapshotFoldersOptions): Promise<SnapshotFolders> {
+    const { root } = options;
     if (!root.startsWith("/") || /[:,\\"\s]/.test(root)) {
       throw invalidArgument(
         `Cannot keep snapshots in ${root}: want an absolute path without colon, comma, quote, backslash or space`,
@@ -40,7 +45,7 @@ export class SnapshotFolders {
     }
     const folder = join(root, "snapshots");
     await mkdir(folder, { recursive: true, mode: 0o700 });
-    return new SnapshotFolders(folder, binding);
+    return new SnapshotFolders(folder, options);
   }
 
   upper(id: number): string {
@@ -49,6 +54,15 @@ export class SnapshotFolders {
 
   work(id: number): string {
     return join(this.#folder, String(id), "work");
+  }
+
+  copy(id: number): string {
+    return join(this.#folder, String(id), "copy");
+  }
+
+  /** What overlayfs needs to make the copy. */
+  copyWork(id: number): string {
+    return join(this.#folder, String(id), "copy-work");
   }
 
   /** The largest id that a folder has. */
@@ -63,8 +77,10 @@ export class SnapshotFolders {
     id: number;
     hasWork: boolean;
     owner: LayerOwner | undefined;
+    /** Fills the folders before they are made durable. */
+    fill?: (() => Promise<void>) | undefined;
   }): Promise<Disposable> {
-    const { id, hasWork, owner } = options;
+    const { id, hasWork, owner, fill } = options;
     const name = String(id);
     this.#pending.add(name);
     const release = { [Symbol.dispose]: () => void this.#pending.delete(name) };
@@ -76,9 +92,9 @@ export class SnapshotFolders {
         { kind: "makeFolder", path: upper, mode: 0o755 },
         ...(owner === undefined ? [] : [{ kind: "setOwner", path: upper, ...owner } as const]),
         ...(hasWork ? [{ kind: "makeFolder", path: join(folder, "work"), mode: 0o711 } as const] : []),
-        { kind: "sync", path: folder },
-        { kind: "sync", path: this.#folder },
+        ...(fill === undefined ? this.#synced(folder) : []),
       ]);
+      if (fill !== undefined) await this.#filled(folder, fill);
       return release;
     } catch (thrown) {
       release[Symbol.dispose]();
@@ -88,6 +104,7 @@ export class SnapshotFolders {
 
   /** Deletes a snapshot's folder, if it is there. */
   async remove(name: string): Promise<void> {
+    await this.#beforeRemoval?.(join(this.#folder, name, "fs"));
     await this.#binding.trees.remove(join(this.#folder, name));
   }
 
@@ -112,6 +129,29 @@ export class SnapshotFolders {
           error: LazuliError.from(thrown).message,
         });
       }
+    }
+  }
+
+  #synced(folder: string): readonly FileStep[] {
+    return [
+      { kind: "sync", path: folder },
+      { kind: "sync", path: this.#folder },
+    ];
+  }
+
+  async #filled(folder: string, fill: () => Promise<void>): Promise<void> {
+    try {
+      await fill();
+      await this.#binding.fileSteps(this.#synced(folder));
+    } catch (thrown) {
+      // It may hold a whole image: it does not wait for the next cleaning up.
+      await this.remove(basename(folder)).catch((second: unknown) => {
+        log.warn("Cannot delete the folder of a snapshot that was not made", {
+          folder,
+          error: LazuliError.from(second).message,
+        });
+      });
+      throw thrown;
     }
   }
 }
