@@ -4,8 +4,8 @@
  *
  *     node dist/bench/convert/main.js [--rounds 3] [--json]
  *
- * Ours reads an OCI layout and writes one; ctr-remote and soci read and write containerd's content store, whose own memory
- * is given beside theirs. ctr-remote compresses eStargz with level 9 by default and ours with 6: both are measured.
+ * Ours reads an OCI layout and writes one; ctr-remote and soci read and write containerd's content store, and
+ * containerd's own memory is not counted. ctr-remote compresses eStargz with level 9 by default and ours with 6: both are measured.
  * MB/s are of the layers' tars.
  */
 import { mkdir, mkdtemp, readFile, rm } from "node:fs/promises";
