@@ -5,6 +5,7 @@
 #include <zstd_errors.h>
 
 #include <algorithm>
+#include <array>
 #include <cstring>
 #include <new>
 #include <string_view>
@@ -18,6 +19,11 @@ namespace {
 
 constexpr int GZIP_ONLY = 16;
 constexpr uint8_t GZIP_MAGIC[] = {0x1f, 0x8b};
+/** Little-endian 0xfd2fb528, and 0x184d2a5? of skippable frames. */
+constexpr uint8_t ZSTD_MAGIC[] = {0x28, 0xb5, 0x2f, 0xfd};
+constexpr uint8_t SKIPPABLE_MAGIC[] = {0x50, 0x2a, 0x4d, 0x18};
+/** The longest header of a frame (RFC 8878, 3.1.1.1). */
+constexpr size_t ZSTD_HEADER_MAX = 18;
 
 class RawScanner final : public SpanScanner {
  public:
@@ -129,18 +135,16 @@ class ZstdScanner final : public SpanScanner {
       } else if (leftInSpan() == 0) {
         output_.beginInside();
       }
+      checkMagic(bytes.subspan(input.pos));
       const std::span<uint8_t> room = output_.room(leftInSpan());
       ZSTD_outBuffer output{room.data(), room.size(), 0};
       const size_t before = input.pos;
       const size_t result = ZSTD_decompressStream(context_.get(), &output, &input);
       if (ZSTD_isError(result) != 0) refuse(result);
+      keepHeader(bytes.subspan(before, input.pos - before));
       output_.filled(output.pos);
-      if (result == 0) {
-        isAtFrameStart_ = true;
-        streamCount_++;
-      } else if (output.pos == 0 && input.pos == before) {
-        return;
-      }
+      if (result == 0) endFrame();
+      else if (output.pos == 0 && input.pos == before) return;
     }
   }
 
@@ -151,23 +155,57 @@ class ZstdScanner final : public SpanScanner {
 
   void beginFrame(size_t consumed) {
     isAtFrameStart_ = false;
+    headerLength_ = 0;
+    frameStart_ = output_.position();
     const bool isFar = output_.hasSpans() && output_.position() - output_.lastCheckpoint().dataOffset >= spanBytes_;
     if (!output_.hasSpans() || isFar) beginAtCheckpoint(consumed, 0);
     else if (leftInSpan() == 0) output_.beginInside();
   }
 
+  /** zstd would read the formats before its first version, too, where no border of pieces lies in their magic. */
+  void checkMagic(std::span<const uint8_t> bytes) const {
+    if (headerLength_ >= sizeof ZSTD_MAGIC) return;
+    const size_t known = headerLength_;
+    std::array<uint8_t, sizeof ZSTD_MAGIC> magic{};
+    std::copy_n(header_.begin(), known, magic.begin());
+    const size_t length = std::min(magic.size(), known + bytes.size());
+    std::copy_n(bytes.begin(), length - known, magic.begin() + static_cast<ptrdiff_t>(known));
+    const bool isFrame = std::equal(magic.begin(), magic.begin() + static_cast<ptrdiff_t>(length), ZSTD_MAGIC);
+    magic[0] &= 0xf0;  // the rest is the writer's choice
+    if (!isFrame && !std::equal(magic.begin(), magic.begin() + static_cast<ptrdiff_t>(length), SKIPPABLE_MAGIC)) {
+      if (streamCount_ > 0) throw StreamError(StreamFault::trailingGarbage, "what follows a zstd frame is no other one");
+      throw StreamError(StreamFault::corrupt, "the stream does not begin with a zstd frame");
+    }
+  }
+
+  void keepHeader(std::span<const uint8_t> bytes) {
+    const size_t length = std::min(header_.size() - headerLength_, bytes.size());
+    std::copy_n(bytes.begin(), length, header_.begin() + static_cast<ptrdiff_t>(headerLength_));
+    headerLength_ += length;
+  }
+
+  void endFrame() {
+    isAtFrameStart_ = true;
+    streamCount_++;
+    // A frame that ends with an empty block gets past zstd's own check.
+    const unsigned long long claimed = ZSTD_getFrameContentSize(header_.data(), headerLength_);
+    if (claimed == ZSTD_CONTENTSIZE_UNKNOWN || claimed == output_.position() - frameStart_) return;
+    throw StreamError(StreamFault::corrupt, "a zstd frame has not as many bytes as its header says");
+  }
+
   [[noreturn]] void refuse(size_t result) const {
     const ZSTD_ErrorCode code = ZSTD_getErrorCode(result);
     if (code == ZSTD_error_memory_allocation) throw std::bad_alloc();
-    // Only the start of a frame has a prefix.
-    const StreamFault fault = code == ZSTD_error_checksum_wrong ? StreamFault::checksum
-                              : code == ZSTD_error_prefix_unknown && streamCount_ > 0 ? StreamFault::trailingGarbage
-                                                                                      : StreamFault::corrupt;
+    const StreamFault fault = code == ZSTD_error_checksum_wrong ? StreamFault::checksum : StreamFault::corrupt;
     throw StreamError(fault, std::string("the zstd stream is damaged: ") + ZSTD_getErrorName(result));
   }
 
   std::unique_ptr<ZSTD_DCtx, Free> context_;
   bool isAtFrameStart_ = true;
+  /** Decoded bytes before the frame. */
+  uint64_t frameStart_ = 0;
+  std::array<uint8_t, ZSTD_HEADER_MAX> header_{};
+  size_t headerLength_ = 0;
 };
 
 }  // namespace

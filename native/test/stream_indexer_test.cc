@@ -173,6 +173,13 @@ void namesFaults() {
   CHECK(faultOf(Codec::zstd, changed(frame, 0)) == StreamFault::corrupt);
   CHECK(faultOf(Codec::zstd, changed(frame, frame.size() - 1)) == StreamFault::checksum);
   CHECK(faultOf(Codec::zstd, with(frame, {1, 2, 3, 4, 5, 6, 7, 8})) == StreamFault::trailingGarbage);
+  CHECK(faultOf(Codec::zstd, with(frame, {0})) == StreamFault::trailingGarbage);
+  CHECK(faultOf(Codec::zstd, with(frame, {0x28})) == StreamFault::truncated);
+  // Format 0.7, whose frames libzstd would decode.
+  CHECK(faultOf(Codec::zstd, {0x27, 0xb5, 0x2f, 0xfd}) == StreamFault::corrupt);
+  // One block of a byte and an empty one, where the header tells of two bytes.
+  CHECK(faultOf(Codec::zstd, {0x28, 0xb5, 0x2f, 0xfd, 0x20, 2, 8, 0, 0, 'x', 1, 0, 0}) == StreamFault::corrupt);
+  CHECK(faultOf(Codec::zstd, {0x28, 0xb5, 0x2f, 0xfd, 0x20, 1, 8, 0, 0, 'x', 1, 0, 0}) == std::nullopt);
   CHECK(faultOf(Codec::zstd, frame, 2999) == StreamFault::tooLarge);
   CHECK(faultOf(Codec::zstd, {}) == StreamFault::truncated);
 }

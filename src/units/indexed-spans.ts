@@ -1,5 +1,10 @@
-import { assert } from "../errors/index.js";
+import { assert, resourceExhausted } from "../errors/index.js";
 import { type Unit, type UnitCodec, WINDOW_SIZE } from "./unit-table.js";
+
+const MIB = 1024 * 1024;
+/** The plane's own bounds (native/core/limits.h): a worker holds a whole unit, and decodes all that stands before it. */
+const UNIT_BYTES_MAX = 64 * MIB;
+const STREAM_BYTES_MAX = 256 * MIB;
 
 /**
  * Spans as the native StreamIndexer hands them over (native/core/span_index.h). Little-endian, 104 bytes each:
@@ -47,7 +52,12 @@ export interface SpanUnits {
   readonly windows: Buffer;
 }
 
-/** The spans of a gzip stream (with its windows), of zstd or of a raw one as units whose digests are of the data. */
+/**
+ * The spans of a gzip stream (with its windows), of zstd or of a raw one as units whose digests are of the data.
+ *
+ * @throws RESOURCE_EXHAUSTED `span-too-large` where a gzip stream has no border of a block for 64 MiB, `span-too-deep`
+ * where a frame of zstd goes on behind 256 MiB
+ */
 export function unitsOfSpans(options: {
   readonly codec: "gzip" | "zstd" | "raw";
   readonly spans: readonly IndexedSpan[];
@@ -55,6 +65,7 @@ export function unitsOfSpans(options: {
 }): SpanUnits {
   const { codec, spans, windows } = options;
   const unitCodec: UnitCodec = codec === "gzip" ? "deflateSpan" : codec;
+  for (const span of spans) checkSpan(span, codec);
   const units = spans
     .filter(({ dataLength }) => dataLength > 0)
     .map(
@@ -69,4 +80,20 @@ export function unitsOfSpans(options: {
       }),
     );
   return { units, windows: windows.subarray(0, codec === "gzip" ? units.length * WINDOW_SIZE : 0) };
+}
+
+function checkSpan({ dataLength, innerOffset }: IndexedSpan, codec: string): void {
+  if (dataLength > UNIT_BYTES_MAX) {
+    throw resourceExhausted(
+      `Cannot index stream: want at most ${UNIT_BYTES_MAX} bytes in a span, got ${dataLength}`,
+      { reason: "span-too-large" },
+    );
+  }
+  if (codec === "zstd" && innerOffset + dataLength > STREAM_BYTES_MAX) {
+    const end = innerOffset + dataLength;
+    throw resourceExhausted(
+      `Cannot index stream: want frames of at most ${STREAM_BYTES_MAX} bytes, got ${end}`,
+      { reason: "span-too-deep", hint: "Compress the layer in several frames, or with gzip" },
+    );
+  }
 }
