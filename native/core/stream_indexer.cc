@@ -189,6 +189,8 @@ void StreamIndexer::join() {
   for (std::thread& thread : threads_) {
     if (thread.joinable()) thread.join();
   }
+  // Whoever owns the indexer may keep it for long: a file that was deleted would keep its room on the disk.
+  data_.reset();
 }
 
 void StreamIndexer::close() {

@@ -95,7 +95,8 @@ class StreamIndexer {
   void join();
   std::vector<IndexedSpan> indexedSpans() const;
 
-  const FileDescriptor data_;
+  /** Closed when the threads have ended. */
+  FileDescriptor data_;
   SpanQueue<Piece> input_;
   SpanQueue<ScannedPiece> scanned_;
   SpanQueue<std::unique_ptr<DataBlock>> free_;
