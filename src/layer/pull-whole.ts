@@ -34,11 +34,12 @@ export interface PulledWhole {
  * Fetches a whole blob over several requests, and in the same pass writes what it decodes to, checks its digest and its
  * diffID, and learns where decoding may begin later. The file is synced when it returns.
  *
- * @throws DATA_LOSS `blob-digest-mismatch`, `diff-id-mismatch`; INVALID_ARGUMENT `stream-*`; RESOURCE_EXHAUSTED
+ * @throws DATA_LOSS `blob-digest-mismatch`, `diff-id-mismatch`; INVALID_ARGUMENT `stream-*`, `layer-empty`; RESOURCE_EXHAUSTED
  * `stream-too-large`; as the source and the processors
  */
 export async function pullWhole(options: PullWholeOptions): Promise<PulledWhole> {
   const { binding, source, dataPath, processing } = options;
+  if (source.size === 0) throw noBytes(source);
   const codec = codecOf(decodableType(options));
   const data = await open(dataPath, "wx", 0o600);
   try {
@@ -64,9 +65,8 @@ export async function pullWhole(options: PullWholeOptions): Promise<PulledWhole>
         dataPath,
         dataSize,
         blobSize,
-        spans,
-        // The addon's empty buffer has no memory that could go to another thread.
-        windows: windows.length === 0 ? new Uint8Array(0) : windows,
+        spans: forThread(spans),
+        windows: forThread(windows),
       } as const;
       return { input, diffId };
     } finally {
@@ -75,6 +75,11 @@ export async function pullWhole(options: PullWholeOptions): Promise<PulledWhole>
   } finally {
     await data.close();
   }
+}
+
+/** The addon's empty buffer has no memory that could go to another thread. */
+function forThread(bytes: Uint8Array): Uint8Array {
+  return bytes.length === 0 ? new Uint8Array(0) : bytes;
 }
 
 /** The media type of the bytes that are decoded. */
@@ -109,6 +114,14 @@ async function* piecesOf({ source, processing, signal }: PullWholeOptions): Asyn
     onFetched(piece.length);
     yield piece;
   }
+}
+
+/** Neither a file system nor a record can be of nothing. */
+function noBytes({ digest }: BlobSource): Error {
+  return invalidArgument(`Cannot make a layer of ${digest}: it has no bytes`, {
+    subject: digest,
+    reason: "layer-empty",
+  });
 }
 
 /** What the native indexer refuses; everything else as it is. */
