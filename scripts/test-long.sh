@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Runs the tests that try things by chance with a hundred times as many tries: hours on two cores.
+# Runs the tests that try things by chance with a hundred times as many tries, and each fuzzer for 36 s times the factor:
+# hours on two cores. A fuzzer prints its seed, another one each time, and how to try again what it found.
 #   LAZULI_LONG=10 bash scripts/test-long.sh     another factor
 # The files run one after another, without the runner's time limit for a file.
 set -euo pipefail
@@ -12,5 +13,9 @@ failed=0
 for file in gc/model crash/kill system/power-loss; do
   printf '==== %s\n' "$file"
   node --enable-source-maps "dist/test/$file.test.js" || failed=1
+done
+for fuzzer in fuzz-tar fuzz-streams; do
+  printf '==== %s\n' "$fuzzer"
+  node --enable-source-maps "dist/scripts/$fuzzer.js" --seconds $((36 * factor)) || failed=1
 done
 exit "$failed"

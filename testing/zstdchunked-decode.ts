@@ -52,9 +52,19 @@ const kinds: Readonly<Record<string, string>> = {
   fifo: "fifo",
 };
 
-/** The listing that listTree() gives of a layer, made from its tar by tar-stream. Knows no whiteouts. */
+interface Listed {
+  header: Header;
+  readonly kind: string;
+  readonly content: Buffer;
+}
+
+/**
+ * The listing that listTree() gives of a layer, made from its tar by tar-stream, where what containerd does is done: the
+ * root is passed over, and links describe their inode. Knows no whiteouts, and no links to what has attributes.
+ */
 export async function listTar(tar: Buffer): Promise<Record<string, string>> {
-  const lines: Record<string, string> = { "/": "directory 755 0:0 0" };
+  const listed = new Map<string, Listed>();
+  const implied = new Set<string>();
   const parser = extract();
   Readable.from([tar]).pipe(parser);
   for await (const entry of parser) {
@@ -62,26 +72,33 @@ export async function listTar(tar: Buffer): Promise<Record<string, string>> {
     for await (const part of entry) content.push(part as Buffer);
     const { header } = entry;
     const path = pathOf(header.name);
+    if (path === "/") continue;
     for (let at = path.indexOf("/", 1); at > 0; at = path.indexOf("/", at + 1))
-      lines[path.slice(0, at)] ??= "directory 755 0:0 0";
-    lines[path] =
-      header.type === "link" ? lines[pathOf(header.linkname!)]! : lineOf(header, Buffer.concat(content));
+      implied.add(path.slice(0, at));
+    const target = header.type === "link" ? listed.get(pathOf(header.linkname!)) : undefined;
+    if (target !== undefined) target.header = header;
+    const kind = kinds[header.type ?? "file"] ?? "unknown";
+    listed.set(path, target ?? { header, kind, content: Buffer.concat(content) });
   }
+  const lines: Record<string, string> = { "/": IMPLIED };
+  for (const path of implied) lines[path] = IMPLIED;
+  for (const [path, one] of listed) lines[path] = lineOf(one);
   return lines;
 }
+
+const IMPLIED = "directory 755 0:0 0";
 
 function pathOf(name: string): string {
   return `/${name.replace(/^\.?\/+/, "").replace(/\/$/, "")}`;
 }
 
-function lineOf(header: Header, content: Buffer): string {
+function lineOf({ header, kind, content }: Listed): string {
   const special = {
     file: sha256(content).slice(7, 19),
     symlink: `-> ${header.linkname}`,
     character: `${header.devmajor},${header.devminor}`,
     block: `${header.devmajor},${header.devminor}`,
   };
-  const kind = kinds[header.type ?? "file"] ?? "unknown";
   const xattrs = Object.entries(header.pax ?? {})
     .filter(([key]) => key.startsWith("SCHILY.xattr."))
     .map(

@@ -9,6 +9,8 @@ export interface PendingLink {
   /** Clean path from the root. */
   readonly target: ByteString;
   readonly index: number;
+  /** Whether its target came before it: then what its own entry says of the inode counts. */
+  readonly describesTarget: boolean;
 }
 
 export interface LinkOptions {
@@ -19,8 +21,13 @@ export interface LinkOptions {
   readonly replaced: ReadonlySet<string>;
 }
 
+const CAPABILITY = "security.capability";
+/** Linux knows no other. */
+const SYMLINK_MODE = 0o777;
+
 /**
- * Puts the target's node in the place of each link. Follows links to links without recursion, each one once.
+ * Puts the target's node in the place of each link, and gives it what the link's entry says, as an unpacking containerd
+ * does. Follows links to links without recursion, each one once.
  * @throws INVALID_ARGUMENT with reason `toc-hardlink-missing`, `toc-hardlink-cycle`, `toc-hardlink-target`
  */
 export function resolveHardlinks(options: LinkOptions): void {
@@ -39,6 +46,19 @@ export function resolveHardlinks(options: LinkOptions): void {
     }
     for (const link of chain) link.parent.children.set(link.name, node);
   }
+  for (const [holder, link] of pending) {
+    if (link.describesTarget) describe(link.parent.children.get(link.name)!, holder);
+  }
+}
+
+function describe(node: TreeNode, { mode, uid, gid, mtime, xattrs }: TreeNode): void {
+  const set = new Set(xattrs.map(({ name }) => name));
+  // The kernel takes the capabilities of a file away when its owner is set.
+  const kept = node.xattrs.filter(
+    ({ name }) => !set.has(name) && (node.kind !== "file" || name !== CAPABILITY),
+  );
+  Object.assign(node, { uid, gid, mtime, xattrs: [...kept, ...xattrs] });
+  node.mode = node.kind === "symlink" ? SYMLINK_MODE : mode;
 }
 
 function targetOf(link: PendingLink, { root, replaced }: LinkOptions): TreeNode {
@@ -58,7 +78,7 @@ function targetOf(link: PendingLink, { root, replaced }: LinkOptions): TreeNode 
   return target;
 }
 
-function lookUp(root: DirectoryNode, path: ByteString): TreeNode | undefined {
+export function lookUp(root: DirectoryNode, path: ByteString): TreeNode | undefined {
   if (path === "") return root;
   let node: TreeNode | undefined = root;
   for (const component of path.split("/")) {

@@ -1,7 +1,7 @@
 import type { ByteString } from "../bytes/index.js";
 import type { DirectoryNode, FileNode, TreeNode } from "../tree/index.js";
 import { ChunkList, type ChunkListOptions } from "./chunk-list.js";
-import { type PendingLink, resolveHardlinks } from "./hardlinks.js";
+import { lookUp, type PendingLink, resolveHardlinks } from "./hardlinks.js";
 import { DATA_BYTES_MAX, ENTRIES_MAX, IMPLIED_DIRECTORIES_MAX } from "./limits.js";
 import { refuseToc, refuseTocSize, shown } from "./refusal.js";
 import { InodeReader, numberOf, symlinkTarget, type TocEntry, textOf } from "./toc-fields.js";
@@ -9,6 +9,8 @@ import { cleanPath } from "./toc-path.js";
 import { TOC_NAME } from "./toc-tar.js";
 
 const IMPLIED_MODE = 0o755;
+/** Linux knows no other, whatever an entry says. */
+const SYMLINK_MODE = 0o777;
 /** As Linux has device numbers. */
 const MAJOR_MAX = 2 ** 12 - 1;
 const MINOR_MAX = 2 ** 20 - 1;
@@ -61,7 +63,8 @@ export class TreeBuilder {
     const path = cleanPath(entry.fields.name, entry.index);
     if (path === "") {
       if (type !== "dir") throw refuseToc("toc-root", `the root is of type ${shown(type)}`, entry.index);
-      Object.assign(this.root, this.#inodes.read(entry));
+      // An unpacking containerd passes it over: the root is the snapshotter's. It has to be right all the same.
+      this.#inodes.read(entry);
       return;
     }
     if (path === PREFETCH_LANDMARK || path === NO_PREFETCH_LANDMARK || path === TOC_NAME) {
@@ -117,7 +120,9 @@ export class TreeBuilder {
     if (place.type !== "hardlink") return;
     const target = cleanPath(textOf(entry, "linkName"), entry.index);
     this.hardlinks += 1;
-    this.#pending.set(node, { parent, name, target, index: entry.index });
+    const targetNow = lookUp(this.root, target);
+    const describesTarget = targetNow !== undefined && targetNow !== node;
+    this.#pending.set(node, { parent, name, target, index: entry.index, describesTarget });
   }
 
   #leaf(entry: TocEntry, type: string): TreeNode {
@@ -126,7 +131,7 @@ export class TreeBuilder {
       case "reg":
         return this.#file(entry, fields);
       case "symlink":
-        return { kind: "symlink", ...fields, target: symlinkTarget(entry) };
+        return { kind: "symlink", ...fields, mode: SYMLINK_MODE, target: symlinkTarget(entry) };
       case "char":
       case "block":
         return { kind: type === "char" ? "character" : "block", ...fields, ...deviceNumbers(entry) };

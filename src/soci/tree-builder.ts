@@ -49,7 +49,8 @@ export class TreeBuilder {
     const path = cleanPath(entry.name, index);
     if (path === "") {
       if (entry.type !== "dir") throw refuseZtoc("ztoc-root", `the root is of type ${entry.type}`, index);
-      describe(this.root, factsOf(entry, index));
+      // An unpacking containerd passes it over: the root is the snapshotter's. It has to be right all the same.
+      factsOf(entry, index);
       return;
     }
     const slash = path.lastIndexOf("/");

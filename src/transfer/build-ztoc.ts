@@ -47,7 +47,7 @@ const types: Readonly<Partial<Record<TarEntry["kind"], EntryType>>> = {
 
 /**
  * Reads a layer once and writes the zTOC of it. @throws as indexTar() and readTar(); FAILED_PRECONDITION
- * `soci-codec`, `layer-entry-sparse`, `layer-entry-unsupported`: SOCI can't have such a layer
+ * `soci-codec`, `layer-empty`, `layer-entry-sparse`, `layer-entry-unsupported`: SOCI can't have such a layer
  */
 export async function buildZtoc(options: BuildZtocOptions): Promise<BuiltZtoc> {
   const { blob, spanSizeBytes } = options;
@@ -63,6 +63,7 @@ export async function buildZtoc(options: BuildZtocOptions): Promise<BuiltZtoc> {
   });
   const { dataSize, spans: records, windows } = await indexTar({ ...options, indexer });
   const spans = readSpans(records);
+  if (spans.length === 0) throw refuse("layer-empty", "it has no bytes");
   const { entries, tarSize } = await readEntries({ data, dataSize, signal: options.signal });
   const isGzip = codec === "gzip";
   const bytes = encodeZtoc({

@@ -26,6 +26,7 @@ export interface LayerOutcome {
 
 /** What stays as it is rather than failing the image: no bytes of the format can say what such a layer says. */
 const keepReasons: readonly string[] = [
+  "layer-empty",
   "layer-entry-sparse",
   "layer-entry-reserved",
   "toc-name-lossy",

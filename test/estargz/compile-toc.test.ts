@@ -45,9 +45,17 @@ const entries: readonly LayerEntry[] = [
     mtime: 1_600_000_000,
   },
   { name: "usr/bin/", type: "dir", mode: 0o1777 },
-  { name: "/usr/bin/link", type: "symlink", linkName: "../lib/x", mode: 0o777 },
+  { name: "/usr/bin/link", type: "symlink", linkName: "../lib/x" },
   { name: "usr/bin/again", type: "hardlink", linkName: "./usr/bin/more" },
-  { name: "usr/bin/more", type: "hardlink", linkName: "usr/bin/tool" },
+  // An unpacking containerd gives the inode what a link behind it says.
+  {
+    name: "usr/bin/more",
+    type: "hardlink",
+    linkName: "usr/bin/tool",
+    mode: 0o640,
+    uid: 20,
+    mtime: 1_650_000_000,
+  },
   { name: "dev/null", type: "char", devMajor: 1, devMinor: 3, mode: 0o666 },
   { name: "dev/sda", type: "block", devMajor: 8, devMinor: 0 },
   { name: "run/pipe", type: "fifo" },
@@ -62,12 +70,12 @@ const entries: readonly LayerEntry[] = [
 ];
 
 const listing: Record<string, string> = {
-  "/": "directory 700 0:0 1700000000",
+  "/": "directory 755 0:0 0",
   "/usr": "directory 755 0:0 0",
   "/usr/bin": "directory 1777 0:0 0",
-  "/usr/bin/tool": `file 4755 10:4000000000 1600000000 ${short(big)}`,
-  "/usr/bin/again": `file 4755 10:4000000000 1600000000 ${short(big)}`,
-  "/usr/bin/more": `file 4755 10:4000000000 1600000000 ${short(big)}`,
+  "/usr/bin/tool": `file 640 20:0 1650000000 ${short(big)}`,
+  "/usr/bin/again": `file 640 20:0 1650000000 ${short(big)}`,
+  "/usr/bin/more": `file 640 20:0 1650000000 ${short(big)}`,
   "/usr/bin/link": "symlink 777 0:0 0 -> ../lib/x",
   "/dev": "directory 755 0:0 0",
   "/dev/null": "character 666 0:0 0 1,3",

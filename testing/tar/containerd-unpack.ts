@@ -1,4 +1,5 @@
 import { createHash } from "node:crypto";
+import { createReadStream } from "node:fs";
 import { mkdtemp, rm } from "node:fs/promises";
 import { type ClientHttp2Session, connect as connectHttp2, constants } from "node:http2";
 import { connect } from "node:net";
@@ -24,7 +25,14 @@ export type Unpacked = { readonly folder: string } | { readonly error: string };
 
 /** A containerd that unpacks layers, each on an empty base of its own, as it does for all layers but the lowest. */
 export interface Unpacker extends AsyncDisposable {
-  unpack(tar: Buffer): Promise<Unpacked>;
+  unpack(tar: Buffer | TarFile): Promise<Unpacked>;
+}
+
+/** An archive that is too large to be in memory. */
+export interface TarFile {
+  readonly path: string;
+  readonly digest: string;
+  readonly size: number;
 }
 
 export async function startUnpacker(): Promise<Unpacker> {
@@ -68,15 +76,17 @@ class DiffClient {
     await this.#snapshots.commit({ snapshotter: SNAPSHOTTER, key, name: BASE, labels }, this.#headers);
   }
 
-  async unpack(tar: Buffer): Promise<Unpacked> {
+  async unpack(tar: Buffer | TarFile): Promise<Unpacked> {
     this.#count += 1;
     const key = `layer-${this.#count}`;
-    const digest = await this.#write(tar);
+    const layer = Buffer.isBuffer(tar) ? inMemory(tar) : inFile(tar);
+    await this.#write(layer);
+    const { digest, size } = layer;
     const { mounts } = await this.#snapshots.prepare(
       { snapshotter: SNAPSHOTTER, key, parent: BASE, labels },
       this.#headers,
     );
-    const failure = await this.#apply({ digest, size: tar.length, mounts });
+    const failure = await this.#apply({ digest, size, mounts });
     if (failure !== undefined) return { error: failure };
     const upper = mounts[0]!.options.find((option) => option.startsWith("upperdir="))!;
     return { folder: upper.slice("upperdir=".length) };
@@ -86,28 +96,15 @@ class DiffClient {
     this.#session.close();
   }
 
-  async #write(tar: Buffer): Promise<string> {
-    const digest = `sha256:${createHash("sha256").update(tar).digest("hex")}`;
-    const pieces: Buffer[] = [];
-    for (let at = 0; at < tar.length; at += 1 << 20) pieces.push(tar.subarray(at, at + (1 << 20)));
-    let offset = 0n;
-    const total = BigInt(tar.length);
-    const requests = [
-      ...pieces.map((data) => ({ action: WriteAction.WRITE, data })),
-      { action: WriteAction.COMMIT },
-    ];
-    const messages = requests.map((request) => {
-      const message = {
-        ...request,
-        ref: `${digest}-${this.#count}`,
-        offset,
-        ...(request.action === WriteAction.COMMIT ? { total, expected: digest, labels } : {}),
-      };
-      if ("data" in request) offset += BigInt(request.data.length);
-      return message;
-    });
+  async #write({ digest, size, pieces }: LayerBytes): Promise<void> {
+    const ref = `${digest}-${this.#count}`;
     const stream = (async function* () {
-      yield* messages;
+      let offset = 0n;
+      for await (const data of pieces()) {
+        yield { action: WriteAction.WRITE, data, ref, offset };
+        offset += BigInt(data.length);
+      }
+      yield { action: WriteAction.COMMIT, ref, offset, total: BigInt(size), expected: digest, labels };
     })();
     try {
       for await (const answer of this.#content.write(stream, this.#headers)) void answer;
@@ -115,7 +112,6 @@ class DiffClient {
       // The same layer was there already.
       if (ConnectError.from(error).code !== Code.AlreadyExists) throw error;
     }
-    return digest;
   }
 
   /** containerd.services.diff.v1.Diff/Apply, whose few fields are written by hand. @returns why it failed */
@@ -153,6 +149,28 @@ class DiffClient {
       stream.end(Buffer.concat([frame, message]));
     });
   }
+}
+
+interface LayerBytes {
+  readonly digest: string;
+  readonly size: number;
+  readonly pieces: () => AsyncIterable<Buffer> | Iterable<Buffer>;
+}
+
+const PIECE_BYTES = 1 << 20;
+
+function inMemory(tar: Buffer): LayerBytes {
+  return {
+    digest: `sha256:${createHash("sha256").update(tar).digest("hex")}`,
+    size: tar.length,
+    pieces: function* () {
+      for (let at = 0; at < tar.length; at += PIECE_BYTES) yield tar.subarray(at, at + PIECE_BYTES);
+    },
+  };
+}
+
+function inFile({ path, digest, size }: TarFile): LayerBytes {
+  return { digest, size, pieces: () => createReadStream(path, { highWaterMark: PIECE_BYTES }) };
 }
 
 function varint(value: number): Buffer {

@@ -1,5 +1,5 @@
 /** What tests of archives share: hand-made headers, and a containerd that unpacks them. */
-export { startUnpacker, type Unpacked, type Unpacker } from "./containerd-unpack.js";
+export { startUnpacker, type TarFile, type Unpacked, type Unpacker } from "./containerd-unpack.js";
 export {
   base256,
   paxRecord,
