@@ -49,7 +49,7 @@ await t.test("for() shows a namespace what it has and nothing else", async (t) =
   await one.prepare({
     key: "top",
     parent: "base",
-    labels: { "containerd.io/snapshot/uidmapping": "0", x: "y" },
+    labels: { "containerd.io/snapshot/note": "0", x: "y" },
   });
   t.same(await namesOf(one), ["base", "top"]);
   t.same(await namesOf(one, ["parent==base,kind==active"]), ["top"]);
@@ -57,9 +57,9 @@ await t.test("for() shows a namespace what it has and nothing else", async (t) =
   await t.rejects(two.stat("top"), { code: "NOT_FOUND", message: "snapshot top does not exist" });
   const [below] = (await namesOf(snapshotter)).filter((key) => key.endsWith("/top"));
   t.match(below, /^one\/\d+\/top$/);
-  t.same((await snapshotter.stat(below!)).labels, { "containerd.io/snapshot/uidmapping": "0" });
+  t.same((await snapshotter.stat(below!)).labels, { "containerd.io/snapshot/note": "0" });
   t.match((await snapshotter.stat(below!)).parent, /^one\/\d+\/base$/);
-  t.same((await one.stat("top")).labels, { "containerd.io/snapshot/uidmapping": "0", x: "y" });
+  t.same((await one.stat("top")).labels, { "containerd.io/snapshot/note": "0", x: "y" });
   t.throws(() => namespaced.for({ namespace: "" }), { code: "FAILED_PRECONDITION" });
 });
 

@@ -14,7 +14,12 @@ t.test(
   "lazuli daemon says what its snapshotters can do with ids, and keeps their mounts apart",
   async (t) => {
     const folder = await scratch(t);
+    // What the test makes has no root: no collection may come meanwhile.
     const config = `
+    [gc]
+    startup_delay = "1h"
+    deletion_threshold = 100000
+    mutation_threshold = 0
     [snapshotters.told]
     type = "overlayfs"
     id_mapping = "options"
