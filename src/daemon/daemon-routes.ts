@@ -1,10 +1,10 @@
 import { join } from "node:path";
 import type { ConnectRouter } from "@connectrpc/connect";
 import type { LogicalBlobs, NamespacedContent } from "../content/index.js";
+import { createEventExchange } from "../events/index.js";
 import { ImageTable, LeaseTable, NamespaceTable } from "../metadata/index.js";
 import {
   contentService,
-  createEventExchange,
   eventsService,
   imagesService,
   introspectionService,

@@ -3,7 +3,7 @@ import type { ConnectRouter, HandlerContext } from "@connectrpc/connect";
 import { Events } from "../../gen/containerd/services/events/v1/events_pb.js";
 import type { EnvelopeSchema } from "../../gen/containerd/types/event_pb.js";
 import { invalidArgument } from "../errors/index.js";
-import type { EventExchange } from "./event-exchange.js";
+import type { EventExchange } from "../events/index.js";
 import { requestContext } from "./request-context.js";
 import { answer, rpcError } from "./rpc-error.js";
 import { nanosecondsOf, timestampOf } from "./snapshot-messages.js";

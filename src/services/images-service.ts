@@ -7,9 +7,9 @@ import {
 } from "../../gen/containerd/events/image_pb.js";
 import { type Image, type ImageSchema, Images } from "../../gen/containerd/services/images/v1/images_pb.js";
 import type { Descriptor } from "../../gen/containerd/types/descriptor_pb.js";
+import { type EventExchange, packedEvent } from "../events/index.js";
 import type { ImageRow, ImageTable } from "../metadata/index.js";
 import type { CollectionTrigger } from "./collection-trigger.js";
-import { type EventExchange, packedEvent } from "./event-exchange.js";
 import { requestContext } from "./request-context.js";
 import { answer } from "./rpc-error.js";
 import { timestampOf } from "./snapshot-messages.js";

@@ -7,12 +7,6 @@
 
 export type { CollectionTrigger } from "./collection-trigger.js";
 export { contentService } from "./content-service.js";
-export {
-  createEventExchange,
-  type EventEnvelope,
-  type EventExchange,
-  packedEvent,
-} from "./event-exchange.js";
 export { eventsService } from "./events-service.js";
 export { type ImagesServiceOptions, imagesService } from "./images-service.js";
 export {

@@ -5,8 +5,8 @@ import {
   NamespaceUpdateSchema,
 } from "../../gen/containerd/events/namespace_pb.js";
 import { Namespaces } from "../../gen/containerd/services/namespaces/v1/namespace_pb.js";
+import { type EventExchange, packedEvent } from "../events/index.js";
 import type { NamespaceTable } from "../metadata/index.js";
-import { type EventExchange, packedEvent } from "./event-exchange.js";
 import { answer } from "./rpc-error.js";
 
 export interface NamespacesServiceOptions {

@@ -12,9 +12,9 @@ import { Leases } from "../../gen/containerd/services/leases/v1/leases_pb.js";
 import { Namespaces } from "../../gen/containerd/services/namespaces/v1/namespace_pb.js";
 import { Version } from "../../gen/containerd/services/version/v1/version_pb.js";
 import { sha256 } from "../../src/bytes/index.js";
+import { createEventExchange } from "../../src/events/index.js";
 import { ImageTable, LeaseTable, NamespaceTable, openMetadata } from "../../src/metadata/index.js";
 import {
-  createEventExchange,
   eventsService,
   imagesService,
   introspectionService,
