@@ -2,8 +2,9 @@ import { join } from "node:path";
 import type { ConnectRouter } from "@connectrpc/connect";
 import type { LogicalBlobs, NamespacedContent } from "../content/index.js";
 import { createEventExchange } from "../events/index.js";
-import { ImageTable, LeaseTable, NamespaceTable } from "../metadata/index.js";
+import { ContainerTable, ImageTable, LeaseTable, NamespaceTable } from "../metadata/index.js";
 import {
+  containersService,
   contentService,
   eventsService,
   imagesService,
@@ -50,6 +51,7 @@ export function daemonRoutes(options: DaemonRoutesOptions): readonly ((router: C
       findSnapshotter(options.snapshotters, name).for(requestContext(headers)),
     ),
     imagesService({ images: new ImageTable({ metadata, now }), collection: scheduler, events }),
+    containersService({ containers: new ContainerTable({ metadata, now }), events }),
     leasesService({ leases: new LeaseTable({ metadata, now }), collection: scheduler, now }),
     namespacesService({ namespaces: new NamespaceTable({ metadata, now }), events }),
     eventsService(events),
@@ -70,6 +72,7 @@ export function daemonRoutes(options: DaemonRoutesOptions): readonly ((router: C
 function pluginsOf({ config, served }: DaemonRoutesOptions): PluginFacts[] {
   const plain = { capabilities: [], exports: {} };
   const services = [
+    "containers",
     "content",
     "events",
     "images",

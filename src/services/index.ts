@@ -6,6 +6,7 @@
  */
 
 export type { CollectionTrigger } from "./collection-trigger.js";
+export { type ContainersServiceOptions, containersService } from "./containers-service.js";
 export { contentService } from "./content-service.js";
 export { eventsService } from "./events-service.js";
 export { type ImagesServiceOptions, imagesService } from "./images-service.js";
