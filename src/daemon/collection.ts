@@ -1,5 +1,11 @@
 import type { NamespacedContent } from "../content/index.js";
-import { type Collectible, type Collector, createCollectionScheduler, createCollector } from "../gc/index.js";
+import {
+  type Collectible,
+  type Collector,
+  createCollectionScheduler,
+  createCollector,
+  type GraphNode,
+} from "../gc/index.js";
 import type { LayerEngine } from "../layer/index.js";
 import { type Metadata, snapshotRows } from "../metadata/index.js";
 import type { NamespacedSnapshotter } from "../snapshotters/index.js";
@@ -15,13 +21,22 @@ export interface CollectionParts {
   /** Name of the snapshotter whose snapshots are the engine's layers; undefined: none is served. */
   readonly lazyName: string | undefined;
   readonly now: () => bigint;
+  /** Told of each object that a collection has removed. */
+  readonly onRemoved: (node: GraphNode) => void;
 }
 
 /** The collector over everything that the daemon keeps, and its schedule. */
 export function startCollection(parts: CollectionParts) {
-  const { config, metadata, content, snapshotters, now } = parts;
+  const { config, metadata, content, snapshotters, now, onRemoved } = parts;
   const collectibles = [layerNodes(parts)];
-  const collector: Collector = createCollector({ metadata, content, snapshotters, collectibles, now });
+  const collector: Collector = createCollector({
+    metadata,
+    content,
+    snapshotters,
+    collectibles,
+    now,
+    onRemoved,
+  });
   const scheduler = createCollectionScheduler({ collector, metadata, ...config.gc });
   return { collector, scheduler };
 }

@@ -1,7 +1,7 @@
 import { join } from "node:path";
 import type { ConnectRouter } from "@connectrpc/connect";
 import type { LogicalBlobs, NamespacedContent } from "../content/index.js";
-import { createEventExchange } from "../events/index.js";
+import type { EventExchange } from "../events/index.js";
 import { ContainerTable, ImageTable, LeaseTable, NamespaceTable } from "../metadata/index.js";
 import {
   containersService,
@@ -31,6 +31,7 @@ export interface DaemonRoutesOptions extends NodeParts {
   readonly version: string;
   readonly metrics: Metrics;
   readonly serverId: string;
+  readonly events: EventExchange;
   readonly content: NamespacedContent;
   readonly blobs: LogicalBlobs;
   readonly snapshotters: ReadonlyMap<string, NamespacedSnapshotter>;
@@ -41,10 +42,9 @@ export interface DaemonRoutesOptions extends NodeParts {
 
 /** Everything that the daemon serves on its socket. */
 export function daemonRoutes(options: DaemonRoutesOptions): readonly ((router: ConnectRouter) => void)[] {
-  const { metadata, binding, engine, snapshotter, metrics, version, collection } = options;
+  const { metadata, binding, engine, snapshotter, metrics, version, collection, events } = options;
   const now = (): bigint => binding.realtimeNanoseconds();
   const { scheduler } = collection;
-  const events = createEventExchange({ now });
   return [
     contentService((context) => options.blobs.over(options.content.for(context))),
     snapshotsServiceOf((name, headers) =>

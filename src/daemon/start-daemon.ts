@@ -8,6 +8,7 @@ import {
   openLocalStore,
   type RepairSource,
 } from "../content/index.js";
+import { createEventExchange } from "../events/index.js";
 import { type GrpcServer, serveGrpc } from "../services/index.js";
 import { namespacedSnapshotter } from "../snapshotters/index.js";
 import { withCallContext } from "./call-context.js";
@@ -24,6 +25,7 @@ import { startScrubbing } from "./scrubbing.js";
 import { startOwnSnapshotters } from "./served-snapshotters.js";
 import { serverId } from "./server-id.js";
 import { Startup } from "./startup.js";
+import { publishCollected, withContentEvents, withSnapshotEvents } from "./store-events.js";
 
 export interface StartDaemonOptions {
   readonly config: Config;
@@ -51,6 +53,7 @@ async function startParts(startup: Startup, options: StartDaemonOptions): Promis
   const node = await startNodeParts(startup, { ...options, address, contentAddress });
   const { metadata, binding, engine, registry } = node;
   const now = (): bigint => binding.realtimeNanoseconds();
+  const events = createEventExchange({ now });
   const id = await startup.part("server id", () => serverId(config.root));
   const source = layerBlobSource({ layers: engine, registry });
   const store = await startup.part(
@@ -72,7 +75,10 @@ async function startParts(startup: Startup, options: StartDaemonOptions): Promis
         : undefined,
     (started) => started?.close(),
   );
-  const content = namespacedContent({ metadata, store, now, policy: config.content.sharingPolicy });
+  const content = withContentEvents(
+    namespacedContent({ metadata, store, now, policy: config.content.sharingPolicy }),
+    events,
+  );
   const blobs = logicalBlobs({ source });
   const served = [
     ...(await startOwnSnapshotters(startup, { config, ...node, lazyName: DAEMON_LAZY_NAME })),
@@ -81,7 +87,10 @@ async function startParts(startup: Startup, options: StartDaemonOptions): Promis
   const snapshotters = new Map(
     served.map(({ name, snapshotter }) => [
       name,
-      withCallContext(namespacedSnapshotter({ metadata, snapshotter, name, now })),
+      withSnapshotEvents(withCallContext(namespacedSnapshotter({ metadata, snapshotter, name, now })), {
+        name,
+        events,
+      }),
     ]),
   );
   const collection = await startup.part(
@@ -95,6 +104,7 @@ async function startParts(startup: Startup, options: StartDaemonOptions): Promis
         snapshotters,
         lazyName: served.find(({ isLazy }) => isLazy)?.name,
         now,
+        onRemoved: (node) => publishCollected(events, node),
       }),
     ({ scheduler }) => scheduler.close(),
   );
@@ -102,6 +112,7 @@ async function startParts(startup: Startup, options: StartDaemonOptions): Promis
     ...options,
     ...node,
     serverId: id,
+    events,
     content,
     blobs,
     snapshotters,

@@ -3,6 +3,7 @@ import { type Any, AnySchema } from "@bufbuild/protobuf/wkt";
 import { invalidArgument, resourceExhausted } from "../errors/index.js";
 import { type FieldReader, parseFilters } from "../filters/index.js";
 import { requireIdentifier } from "../metadata/index.js";
+import { eventField } from "./event-fields.js";
 
 /** Something that happened, as it goes to those who listen. */
 export interface EventEnvelope {
@@ -116,6 +117,17 @@ function checkEnvelope({ namespace, topic }: EventEnvelope): void {
   }
 }
 
-function fieldsOf({ namespace, topic }: EventEnvelope): FieldReader {
-  return ([field]) => (field === "namespace" ? namespace : field === "topic" ? topic : undefined);
+function fieldsOf({ namespace, topic, event }: EventEnvelope): FieldReader {
+  return ([field, ...path]) => {
+    switch (field) {
+      case "namespace":
+        return namespace;
+      case "topic":
+        return topic;
+      case "event":
+        return eventField(event, path);
+      default:
+        return undefined;
+    }
+  };
 }

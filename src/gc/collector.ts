@@ -3,7 +3,7 @@ import type { Change } from "../metadata/index.js";
 import { contents, ingests, type KeyParts, type Metadata, namespacedSnapshots } from "../metadata/index.js";
 import { failurePoint } from "../observe/index.js";
 import { collectedChannel } from "./channel.js";
-import type { Collectible, CollectionPlan, CollectionStats, Explanation } from "./contract.js";
+import type { Collectible, CollectionPlan, CollectionStats, Explanation, GraphNode } from "./contract.js";
 import { explainPath } from "./explain-path.js";
 import { type CollectionLimits, collectionLimits } from "./limits.js";
 import { MarkRound } from "./mark-round.js";
@@ -28,6 +28,8 @@ export interface CollectorOptions {
   /** Nanoseconds since 1970. */
   readonly now: () => bigint;
   readonly limits?: Partial<CollectionLimits>;
+  /** Told of each object that a collection has removed, when its row is durably gone. */
+  readonly onRemoved?: (node: GraphNode) => void;
 }
 
 /** Removes exactly what nothing reaches, beside writers that never wait for more than one short action of it. */
@@ -123,10 +125,10 @@ class RowCollector implements Collector {
     using round = this.#round();
     await round.mark(signal);
     marked.pass();
-    const { metadata } = this.#options;
+    const { metadata, onRemoved: noteRemoved = () => undefined } = this.#options;
     const noteOwn = (rowKey: KeyParts): void => void this.#ownKeys.add(rowKey);
     const { batchRows } = this.#limits;
-    const removed = await removeRows({ metadata, round, signal, batchRows, noteOwn });
+    const removed = await removeRows({ metadata, round, signal, batchRows, noteOwn, noteRemoved });
     rowsRemoved.pass();
     const bytesFreed = await this.#sweep(signal);
     await this.#removeResources({ round, removed, signal });

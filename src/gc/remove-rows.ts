@@ -1,6 +1,6 @@
 import { type KeyParts, leaseResources, type Metadata, type Transaction } from "../metadata/index.js";
 import { failurePoint } from "../observe/index.js";
-import type { NodeType } from "./contract.js";
+import type { GraphNode, NodeType } from "./contract.js";
 import type { MarkRound } from "./mark-round.js";
 import { removalOrder } from "./removal-order.js";
 import { rowOf } from "./row-kinds.js";
@@ -17,6 +17,8 @@ export interface RemoveRowsOptions {
   readonly batchRows: number;
   /** Told of each key before it is removed: the changes that observers see have these very objects. */
   readonly noteOwn: (rowKey: KeyParts) => void;
+  /** Told of each object whose row has gone, durably. */
+  readonly noteRemoved: (node: GraphNode) => void;
 }
 
 /**
@@ -42,20 +44,23 @@ async function removeBatch(
   removed: RemovedCounts,
 ): Promise<void> {
   if (nodes.length === 0) return;
-  const { metadata, round } = options;
-  const types = await metadata.write(
+  const { metadata, round, noteRemoved } = options;
+  const gone = await metadata.write(
     (transaction) => {
       round.catchUp(transaction);
-      const found: NodeType[] = [];
+      const found: GraphNode[] = [];
       for (const node of nodes) {
         if (round.graph.isMarked(node)) continue;
-        if (removeNode(node, transaction, options)) found.push(round.graph.describe(node).type);
+        if (removeNode(node, transaction, options)) found.push(round.graph.describe(node));
       }
       return found;
     },
     { isRemoval: true },
   );
-  for (const type of types) removed[type] = (removed[type] ?? 0) + 1;
+  for (const node of gone) {
+    removed[node.type] = (removed[node.type] ?? 0) + 1;
+    noteRemoved(node);
+  }
   removedSome.pass();
 }
 

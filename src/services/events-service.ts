@@ -1,5 +1,5 @@
 import type { MessageInitShape } from "@bufbuild/protobuf";
-import type { ConnectRouter, HandlerContext } from "@connectrpc/connect";
+import { Code, ConnectError, type ConnectRouter, type HandlerContext } from "@connectrpc/connect";
 import { Events } from "../../gen/containerd/services/events/v1/events_pb.js";
 import type { EnvelopeSchema } from "../../gen/containerd/types/event_pb.js";
 import { invalidArgument } from "../errors/index.js";
@@ -49,6 +49,10 @@ async function* subscribe(
       };
     }
   } catch (thrown) {
-    throw rpcError(thrown);
+    const error = rpcError(thrown);
+    if (error.code !== Code.InvalidArgument) throw error;
+    // Only a filter can be wrong here, and containerd tells that without a code of its own.
+    const told = `subscription error: failed parsing subscription filters: ${error.rawMessage}`;
+    throw new ConnectError(told, Code.Unknown);
   }
 }
