@@ -1,6 +1,6 @@
-import { createHash } from "node:crypto";
+import { createHash, type Hash } from "node:crypto";
 import { type FileHandle, open } from "node:fs/promises";
-import { digestAlgorithm } from "../bytes/index.js";
+import { type Digest, digestAlgorithm } from "../bytes/index.js";
 import { type BlockSize, writeErofs } from "../erofs/index.js";
 import { dataLoss, unimplemented } from "../errors/index.js";
 import { type CompiledToc, compileToc } from "../estargz/index.js";
@@ -29,6 +29,11 @@ const PACKED_BLOCK_SIZE = 4096;
 const ARCHIVE_BLOCK_SIZE = 512;
 const NOTHING = new Uint8Array(0);
 const HASH_BYTES = 1024 * 1024;
+/**
+ * Zeros that an archive may have behind its end, where soci's own zTOC ends: tars are padded to 10 KiB by default. One with
+ * more is taken for another archive.
+ */
+const ARCHIVE_PADDING_MAX = 1024 * 1024;
 
 /** Turns what is known of a layer into its files. @throws as the formats */
 export async function compileIndex(input: CompileInput): Promise<CompiledIndex> {
@@ -83,14 +88,15 @@ async function fromArchive(input: Omit<WholeInput, "format">): Promise<CompiledI
         reason: "tar-sparse",
       });
     }
-    const { units, windows } = unitsOfSpans({
+    const { units, windows, isDecoded } = unitsOfSpans({
       codec,
       spans: readSpans(bufferOf(input.spans)),
       windows: bufferOf(input.windows),
     });
     const blockSize = ARCHIVE_BLOCK_SIZE;
+    const unitsIn = isDecoded ? dataSize : blobSize;
     return {
-      units: encodeUnitTable(units, { dataSize, blobSize, blockSize, windows }),
+      units: encodeUnitTable(units, { dataSize, blobSize: unitsIn, blockSize, windows }),
       windows,
       prefetch: { kind: "none" },
       ...treeFiles({ root, blockSize, dataSize }),
@@ -110,12 +116,22 @@ async function requireDiffId({ dataPath, dataSize, diffId }: ArchiveInput): Prom
   } finally {
     await file.close();
   }
-  const actual = `${digestAlgorithm(diffId)}:${hash.digest("hex")}`;
-  if (actual === diffId) return;
+  const actual = `${digestAlgorithm(diffId)}:${hash.copy().digest("hex")}`;
+  if (actual === diffId || isPaddedTo(diffId, hash)) return;
   throw dataLoss(`Cannot use the layer: want the diffID ${diffId}, got ${actual}`, {
     reason: "diff-id-mismatch",
     hint: "The image's config, its layer or its index lies: pull the image from elsewhere, or without this index",
   });
+}
+
+/** Whether zeros behind the archive lead to the digest. */
+function isPaddedTo(diffId: Digest, hash: Hash): boolean {
+  const zeros = new Uint8Array(ARCHIVE_BLOCK_SIZE);
+  for (let padded = 0; padded < ARCHIVE_PADDING_MAX; padded += zeros.length) {
+    hash.update(zeros);
+    if (diffId === `${digestAlgorithm(diffId)}:${hash.copy().digest("hex")}`) return true;
+  }
+  return false;
 }
 
 function treeFiles(options: {

@@ -32,6 +32,8 @@ export interface SociIndex {
   readonly diffId: Digest | undefined;
   /** What to do for a layer without a zTOC. */
   readonly otherwise: WholeBlob | undefined;
+  /** Whether it is for its few bytes that there is nothing else to do. Absent: no. */
+  readonly isSmall?: boolean;
 }
 
 export interface LoadedZtoc {

@@ -33,5 +33,6 @@ export {
   retryChannel,
 } from "./events.js";
 export { type LayerEngineOptions, type OpenLayerEngine, openLayerEngine } from "./layer-engine.js";
+export { layerSmall } from "./make-layer.js";
 export type { Rung } from "./mount-ladder.js";
 export type { SchedulerFigures } from "./scheduler.js";

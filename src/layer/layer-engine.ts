@@ -18,6 +18,7 @@ import type {
   LayerStatus,
   LayerUsage,
 } from "./contract.js";
+import { DecodedSource } from "./decoded-source.js";
 import { ensuredChannel } from "./events.js";
 import { Layer } from "./layer.js";
 import { deleteLayerFolder, type LayerFiles, listLayerFolders, openLayerFolder } from "./layer-folder.js";
@@ -269,7 +270,7 @@ class Engine implements OpenLayerEngine {
       files,
       hasLocalMount: false,
       open: this.#sourceOf(files.record, request.openSource),
-      opened: files.record.processing === undefined ? source : undefined,
+      opened: files.record.processing === undefined && !files.record.isDecoded ? source : undefined,
       indexBytes,
     });
     ensuredChannel.publish({
@@ -331,16 +332,20 @@ class Engine implements OpenLayerEngine {
 
   /** Where the units of a layer come from. */
   #sourceOf(record: LayerRecord, open: OpenSource): OpenSource {
-    const { mediaType, blobSize: size, processing } = record;
+    const { mediaType, blobSize: size } = record;
     const measured = this.#measured(open);
+    const { processors = [], binding, root } = this.#parts;
+    const processing =
+      record.processing === undefined ? undefined : { ...record.processing, processors, mediaType };
+    if (record.isDecoded) {
+      const { digest, indexDigest: diffId } = record;
+      const { decoded: path } = layerPaths(root, digest);
+      const { signal } = this.#ending;
+      const from = { binding, mediaType, processing, diffId, signal };
+      return async (options) => new DecodedSource({ ...from, source: await measured(options), path, size });
+    }
     if (processing === undefined) return measured;
-    const { processors = [] } = this.#parts;
-    return async (options) =>
-      new ProcessedSource({
-        source: await measured(options),
-        processing: { ...processing, processors, mediaType },
-        size,
-      });
+    return async (options) => new ProcessedSource({ source: await measured(options), processing, size });
   }
 
   #measured(open: OpenSource): OpenSource {

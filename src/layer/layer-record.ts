@@ -20,8 +20,10 @@ export interface LayerRecord {
   readonly indexDigest: Digest;
   /** Of the uncompressed archive, where it is still to be checked; undefined: nothing to check. */
   readonly diffId: Digest | undefined;
-  /** What the units lie in: the blob, or what processors make of it. */
+  /** What the units lie in: the blob, what processors make of it, or what either decodes to. */
   readonly blobSize: number;
+  /** Whether the units lie in what is decoded: it can only be decoded as a whole. */
+  readonly isDecoded: boolean;
   /** Annotations for the processors that the blob has to go through; undefined: it goes through none. */
   readonly processing?: { readonly annotations: Readonly<Record<string, string>> } | undefined;
   readonly origin: LayerOrigin;
@@ -52,6 +54,8 @@ export function decodeRecord(bytes: Buffer): LayerRecord {
       indexDigest: parseDigest(value["indexDigest"]),
       diffId: value["diffId"] === undefined ? undefined : parseDigest(value["diffId"]),
       blobSize: wholeNumber(value["blobSize"], "blobSize", 1, Number.MAX_SAFE_INTEGER),
+      // A record of an earlier release has none.
+      isDecoded: value["isDecoded"] === true,
       processing: processingOf(value["processing"]),
       origin: {
         reference: text(origin["reference"], "origin.reference"),

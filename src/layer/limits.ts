@@ -74,6 +74,11 @@ export const WHOLE_SPAN_BYTES = 4 * MIB;
 /** A blob that decodes to more is left to the client. */
 export const WHOLE_DATA_BYTES_MAX = 64 * 1024 * MIB;
 
+/** A layer that was decoded as a whole, since it lost units, is kept so long after the last request for some. */
+export const DECODED_PARKED_MS = 10_000;
+/** What is read of it at once. */
+export const DECODED_PIECE_BYTES = 1 * MIB;
+
 /** A pass through a processed layer that lost units waits so long for a request that goes on where the last one ended. */
 export const PROCESSED_PARKED_MS = 10_000;
 

@@ -1,5 +1,5 @@
 import { type Digest, sha256 } from "../bytes/index.js";
-import { failedPrecondition } from "../errors/index.js";
+import { failedPrecondition, type LazuliError } from "../errors/index.js";
 import type { NativeBinding } from "../fuse/index.js";
 import { encryptionAnnotations } from "../ocicrypt/index.js";
 import type { StreamProcessor } from "../processors/index.js";
@@ -41,6 +41,7 @@ export async function makeLayer(options: MakeLayerOptions): Promise<number> {
     signal,
   });
   if (read !== undefined) return await makeLazyLayer(options, read);
+  if (index.kind === "soci" && index.isSmall === true) throw layerSmall(request.digest);
   if (index.kind !== "soci" || index.otherwise === undefined) throw noIndex(request.digest);
   return await makeWholeLayer(options, index.otherwise);
 }
@@ -68,13 +69,15 @@ async function makeWholeLayer(options: MakeLayerOptions, whole: WholeBlob): Prom
       const processing = processingOf(options, whole);
       const pulled = await pullWhole({ binding, source, mediaType, processing, diffId, dataPath, signal });
       const compiled = await compilers.compile({ input: pulled.input, subject: digest, signal });
-      const { codec, blobSize } = pulled.input;
+      const { codec } = pulled.input;
+      const { units } = compiled;
       const format = codec === "raw" ? "tar" : codec;
       return newFiles(options, {
         format,
         indexDigest: pulled.diffId,
         diffId: undefined,
-        blobSize,
+        blobSize: units.blobSize,
+        isDecoded: codec === "zstd" && units.count > 0 && units.codec(0) === "raw",
         processing: processing === undefined ? undefined : { annotations: processing.annotations },
         compiled,
         isComplete: true,
@@ -100,12 +103,13 @@ function newFiles(
     readonly indexDigest: Digest;
     readonly diffId: Digest | undefined;
     readonly blobSize?: number;
+    readonly isDecoded?: boolean;
     readonly processing?: LayerRecord["processing"];
     readonly compiled: CompiledIndex;
     readonly isComplete: boolean;
   },
 ): NewLayerFiles {
-  const { format, indexDigest, diffId, blobSize = source.size, processing, isComplete } = made;
+  const { format, indexDigest, diffId, blobSize = source.size, isDecoded = false, isComplete } = made;
   const { units, windows, meta, prefetch, rootOwner } = made.compiled;
   return {
     record: {
@@ -116,7 +120,8 @@ function newFiles(
       indexDigest,
       diffId,
       blobSize,
-      processing,
+      isDecoded,
+      processing: made.processing,
       origin: request.origin,
       prefetch,
       rootOwner,
@@ -127,6 +132,18 @@ function newFiles(
     meta,
     isComplete,
   };
+}
+
+/** Why a layer without an index is not fetched whole. */
+export function layerSmall(digest: Digest): LazuliError {
+  return failedPrecondition(
+    `Left layer ${digest} to the client: it has no index, and fewer bytes than [layer] pull_whole_min`,
+    {
+      subject: digest,
+      reason: "layer-small",
+      hint: "Nothing is lost: fetching it takes as long as an index would. A lower pull_whole_min takes it in",
+    },
+  );
 }
 
 function noIndex(digest: Digest): Error {

@@ -12,6 +12,7 @@ import { type Digest, digestFileName } from "../bytes/index.js";
  *         windows       of a layer with spans of deflate: what each may refer back to
  *         sums          digests of decoded units, where the index has only those of the blob, see sums-file.ts
  *         bitmap        units that are in `data` and synced, see bitmap-file.ts
+ *         decoded       while it is made: what a blob decodes to that can't be decoded in parts, see decoded-source.ts
  *     <root>/layers/v1/new-*     a layer that is being made; deleted at the next start
  *     <root>/layers/v1/gone-*    a layer that is being deleted; deleted at the next start
  *     <state>/data               the flat FUSE mount
@@ -28,6 +29,7 @@ export interface LayerPaths {
   readonly bitmap: string;
   readonly windows: string;
   readonly sums: string;
+  readonly decoded: string;
 }
 
 export interface StatePaths {
@@ -57,6 +59,7 @@ export function pathsIn(folder: string): LayerPaths {
     bitmap: join(folder, "bitmap"),
     windows: join(folder, "windows"),
     sums: join(folder, "sums"),
+    decoded: join(folder, "decoded"),
   };
 }
 

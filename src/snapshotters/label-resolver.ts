@@ -1,6 +1,6 @@
 import { linkSignals } from "../async/index.js";
 import { type Digest, parseDigest } from "../bytes/index.js";
-import type { LayerRequest, WholeBlob } from "../layer/index.js";
+import { type LayerRequest, layerSmall, type WholeBlob } from "../layer/index.js";
 import { layerType } from "../oci/index.js";
 import { MANIFEST_CHECKSUM_ANNOTATION, STARGZ_MANIFEST_CHECKSUM_ANNOTATION } from "../zstdchunked/index.js";
 import { type LayerRegistry, loadExternalToc } from "./external-toc.js";
@@ -174,6 +174,10 @@ function resolution(
       known,
     };
   }
+  if (own.index === undefined && isTooSmall(options, { mediaType: own.mediaType, bytes: own.origin.size })) {
+    const { reason, message, hint } = layerSmall(digest);
+    return { kind: "unknown", reason: reason!, message, hint, known };
+  }
   if (own.index === undefined) {
     return {
       kind: "unknown",
@@ -235,7 +239,9 @@ function indexOf(options: LabelResolverOptions, image: SociImage, facts: LayerFa
   if (soci === undefined || type.compression === "zstd") return whole;
   const lookup = soci.lookup(image);
   if (lookup.kind === "none") return whole;
-  return { kind: "soci", load: soci.loader(image, lookup, digest), diffId: facts.diffId, otherwise: whole };
+  const load = soci.loader(image, lookup, digest);
+  const isSmall = isTooSmall(options, { mediaType, bytes: facts.size });
+  return { kind: "soci", load, diffId: facts.diffId, otherwise: whole, isSmall };
 }
 
 /** What other annotations say is of the layer that processors make of the blob, not of the blob. */
@@ -250,6 +256,15 @@ function processedBlob(
 function wholeBlob({ wholeBytesMin }: LabelResolverOptions, facts: LayerFacts): WholeBlob | undefined {
   const isWanted = wholeBytesMin !== undefined && (facts.size ?? 0) >= wholeBytesMin;
   return isWanted ? { kind: "whole", diffId: facts.diffId } : undefined;
+}
+
+/** It would be fetched whole if it were larger: an index would not be worth it either. */
+function isTooSmall(
+  { wholeBytesMin }: LabelResolverOptions,
+  { mediaType, bytes }: { readonly mediaType: string; readonly bytes: number | undefined },
+): boolean {
+  if (wholeBytesMin === undefined || layerType(mediaType) === undefined) return false;
+  return bytes !== undefined && bytes < wholeBytesMin;
 }
 
 function hasZstdChunked(annotations: Readonly<Record<string, string>>): boolean {

@@ -50,13 +50,16 @@ export interface SpanUnits {
   readonly units: Unit[];
   /** What encodeUnitTable() and the plane want beside them. */
   readonly windows: Buffer;
+  /** The units lie in what the stream decodes to, not in the stream: the plane could not decode them again. */
+  readonly isDecoded: boolean;
 }
 
 /**
  * The spans of a gzip stream (with its windows), of zstd or of a raw one as units whose digests are of the data.
  *
- * @throws RESOURCE_EXHAUSTED `span-too-large` where a gzip stream has no border of a block for 64 MiB, `span-too-deep`
- * where a frame of zstd goes on behind 256 MiB
+ * Where a frame of zstd goes on behind 256 MiB they are units of what it decodes to.
+ *
+ * @throws RESOURCE_EXHAUSTED `span-too-large` where a gzip stream has no border of a block for 64 MiB
  */
 export function unitsOfSpans(options: {
   readonly codec: "gzip" | "zstd" | "raw";
@@ -65,7 +68,8 @@ export function unitsOfSpans(options: {
 }): SpanUnits {
   const { codec, spans, windows } = options;
   const unitCodec: UnitCodec = codec === "gzip" ? "deflateSpan" : codec;
-  for (const span of spans) checkSpan(span, codec);
+  for (const span of spans) checkSpan(span);
+  if (codec === "zstd" && spans.some(isTooDeep)) return decodedUnits(spans);
   const units = spans
     .filter(({ dataLength }) => dataLength > 0)
     .map(
@@ -79,21 +83,36 @@ export function unitsOfSpans(options: {
         codec: unitCodec,
       }),
     );
-  return { units, windows: windows.subarray(0, codec === "gzip" ? units.length * WINDOW_SIZE : 0) };
+  const windowsSize = codec === "gzip" ? units.length * WINDOW_SIZE : 0;
+  return { units, windows: windows.subarray(0, windowsSize), isDecoded: false };
 }
 
-function checkSpan({ dataLength, innerOffset }: IndexedSpan, codec: string): void {
+function isTooDeep({ dataLength, innerOffset }: IndexedSpan): boolean {
+  return innerOffset + dataLength > STREAM_BYTES_MAX;
+}
+
+function decodedUnits(spans: readonly IndexedSpan[]): SpanUnits {
+  const units = spans
+    .filter(({ dataLength }) => dataLength > 0)
+    .map(
+      ({ dataOffset, dataLength, dataSha256 }): Unit => ({
+        dataOffset,
+        dataLength,
+        blobOffset: dataOffset,
+        blobLength: dataLength,
+        innerOffset: 0,
+        sha256: dataSha256,
+        codec: "raw",
+      }),
+    );
+  return { units, windows: Buffer.alloc(0), isDecoded: true };
+}
+
+function checkSpan({ dataLength }: IndexedSpan): void {
   if (dataLength > UNIT_BYTES_MAX) {
     throw resourceExhausted(
       `Cannot index stream: want at most ${UNIT_BYTES_MAX} bytes in a span, got ${dataLength}`,
       { reason: "span-too-large" },
-    );
-  }
-  if (codec === "zstd" && innerOffset + dataLength > STREAM_BYTES_MAX) {
-    const end = innerOffset + dataLength;
-    throw resourceExhausted(
-      `Cannot index stream: want frames of at most ${STREAM_BYTES_MAX} bytes, got ${end}`,
-      { reason: "span-too-deep", hint: "Compress the layer in several frames, or with gzip" },
     );
   }
 }

@@ -99,28 +99,13 @@ function longBlock(): Buffer {
   return member(writer.end().bytes, Buffer.alloc(1 + matches * 258));
 }
 
-/** One frame of zstd that goes on behind 256 MiB: blocks of a byte that is repeated. */
-function longFrame(): Buffer {
-  const size = 128 * 1024;
-  const block = Buffer.alloc(4);
-  block.writeUIntLE((size << 3) | 2, 0, 3);
-  const last = Buffer.from(block);
-  last[0]! |= 1;
-  const blocks = new Array<Buffer>((257 << 20) / size).fill(block);
-  return Buffer.concat([Buffer.of(0x28, 0xb5, 0x2f, 0xfd, 0, 80), ...blocks, last]);
-}
-
 t.test("ensure() refuses what the plane could not fetch again", async (t) => {
   await using rig = await EngineRig.make();
   const engine = await rig.open();
-  for (const [codec, blob, reason] of [
-    ["gzip", longBlock(), "span-too-large"],
-    ["zstd", longFrame(), "span-too-deep"],
-  ] as const) {
-    const request = wholeRequest(new MemorySource(blob), { mediaType: typesOf[codec] });
-    t.match(await errorOf(engine.ensure(request, {})), { code: "RESOURCE_EXHAUSTED", reason });
-    t.same(await foldersOf(rig), [], "no folder is left");
-  }
+  const request = wholeRequest(new MemorySource(longBlock()), { mediaType: typesOf.gzip });
+  const refusal = { code: "RESOURCE_EXHAUSTED", reason: "span-too-large" };
+  t.match(await errorOf(engine.ensure(request, {})), refusal);
+  t.same(await foldersOf(rig), [], "no folder is left");
 });
 
 t.test("ensure() refuses bytes that are not of their media type", async (t) => {

@@ -29,6 +29,7 @@ const record: LayerRecord = {
   mediaType: "application/vnd.oci.image.layer.v1.tar+gzip",
   indexDigest: sha256(meta),
   diffId: undefined,
+  isDecoded: false,
   blobSize: blob.length,
   origin: { reference: "registry.example/library/python:3.12", size: blob.length },
   prefetch: { kind: "range", end: 4096 },

@@ -1,9 +1,10 @@
-import { readdir } from "node:fs/promises";
+import { readdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { gzipSync } from "node:zlib";
 import t from "tap";
 import { parseDigest, sha256 } from "../../src/bytes/index.js";
 import { TOC_DIGEST_ANNOTATION } from "../../src/estargz/index.js";
+import { compileIndex } from "../../src/layer/compile-index.js";
 import type { LayerIndexSource, LayerRequest } from "../../src/layer/index.js";
 import { encodeZtoc } from "../../src/soci/index.js";
 import { EngineRig, expectedHashes, hashesBelow, until } from "../../testing/layer/engine-rig.js";
@@ -189,3 +190,20 @@ t.test(
     }
   },
 );
+
+t.test("compileIndex() knows an archive again that ends before its last zeros", async (t) => {
+  await using rig = await EngineRig.make();
+  const dataPath = join(rig.root, "archive");
+  await writeFile(dataPath, archive);
+  const facts = { format: "archive", dataPath, dataSize: archive.length, blobSize: archive.length } as const;
+  const padded = (bytes: number) => sha256(Buffer.concat([archive, Buffer.alloc(bytes)]));
+  const { meta } = await compileIndex({ ...facts, diffId: sha256(archive) });
+  for (const bytes of [512, 10_240, 1_048_576]) {
+    const compiled = await compileIndex({ ...facts, diffId: padded(bytes) });
+    t.ok(Buffer.from(compiled.meta).equals(meta), `${bytes} zeros`);
+  }
+  await t.rejects(compileIndex({ ...facts, diffId: padded(1_049_088) }), {
+    code: "DATA_LOSS",
+    reason: "diff-id-mismatch",
+  });
+});

@@ -323,7 +323,7 @@ t.test("labelResolver() has a plain layer fetched whole, unless the client has i
     neighbours: [{ digest: digestOf("b"), index: whole }],
   });
   t.match(await ask({ wholeBytesMin: undefined }), { kind: "unknown", reason: "no-toc-digest" });
-  t.match(await ask({ wholeBytesMin: 3_000_000 }), { kind: "unknown" }, "it is small");
+  t.match(await ask({ wholeBytesMin: 3_000_000 }), { kind: "unknown", reason: "layer-small" });
   const soci = new SociIndexes({ registry: noRegistry, takesAnnotation: true, takesReferrers: false });
   t.match(await ask({ soci, wholeBytesMin: 1_000_000 }), {
     request: { index: { kind: "soci", otherwise: whole } },

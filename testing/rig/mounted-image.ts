@@ -37,6 +37,12 @@ export async function mountImage(options: {
   };
 }
 
+/** A manifest, or an index of some. */
+interface Document {
+  readonly config?: { readonly digest: string };
+  readonly manifests?: readonly { readonly digest: string }[];
+}
+
 /** The name of the snapshot with all layers of an image. */
 async function topChainId(containerd: Containerd, image: string): Promise<string> {
   const { stdout } = await containerd.ctr(["images", "ls", `name==${image}`]);
@@ -44,7 +50,10 @@ async function topChainId(containerd: Containerd, image: string): Promise<string
   if (manifestDigest === undefined) throw new Error(`containerd has no image ${image}`);
   const content = async (digest: string): Promise<string> =>
     (await containerd.ctr(["content", "get", digest])).stdout;
-  const manifest: { config: { digest: string } } = JSON.parse(await content(manifestDigest));
-  const config = parseImageConfig(Buffer.from(await content(manifest.config.digest)));
+  const root: Document = JSON.parse(await content(manifestDigest));
+  // The first manifest of an index is that of the only platform; an index inside an image comes behind it.
+  const manifest: Document =
+    root.manifests === undefined ? root : JSON.parse(await content(root.manifests[0]!.digest));
+  const config = parseImageConfig(Buffer.from(await content(manifest.config!.digest)));
   return chainIds(config.diffIds).at(-1)!;
 }

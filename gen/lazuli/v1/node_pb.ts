@@ -123,7 +123,7 @@ export type Layer = Message<"lazuli.v1.Layer"> & {
   number: number;
 
   /**
-   * "estargz".
+   * "estargz", "zstdchunked" or "soci" by its index; "gzip", "zstd" or "tar" of one that was fetched whole.
    *
    * @generated from field: string format = 3;
    */
@@ -329,7 +329,7 @@ export type ExplainedLayer = Message<"lazuli.v1.ExplainedLayer"> & {
   lazy: boolean;
 
   /**
-   * Empty for an ordinary snapshot.
+   * As Layer has it; empty for an ordinary snapshot.
    *
    * @generated from field: string format = 5;
    */
