@@ -1,11 +1,12 @@
-import { join } from "node:path";
 import type { ConnectRouter } from "@connectrpc/connect";
 import type { LogicalBlobs, NamespacedContent } from "../content/index.js";
 import type { EventExchange } from "../events/index.js";
-import { ContainerTable, ImageTable, LeaseTable, NamespaceTable } from "../metadata/index.js";
+import { ContainerTable, ImageTable, LeaseTable, NamespaceTable, SandboxTable } from "../metadata/index.js";
+import type { SandboxController } from "../runtime/index.js";
 import {
   containersService,
   contentService,
+  type DeprecationWarning,
   eventsService,
   imagesService,
   introspectionService,
@@ -13,17 +14,20 @@ import {
   type NodeCollection,
   namespacesService,
   nodeService,
-  type PluginFacts,
   requestContext,
+  sandboxControllerService,
+  sandboxStoreService,
   snapshotsServiceOf,
   versionService,
 } from "../services/index.js";
+import { healthService } from "../snapshotter-kit/index.js";
 import type { NamespacedSnapshotter } from "../snapshotters/index.js";
 import type { Config } from "./config-keys.js";
 import { findSnapshotter } from "./find-snapshotter.js";
 import type { Metrics } from "./metrics.js";
 import { ladderOf } from "./mount-ladder.js";
 import type { NodeParts } from "./node-parts.js";
+import { type PluginsOptions, pluginsOf } from "./plugins.js";
 import type { ServedSnapshotter } from "./served-snapshotters.js";
 
 export interface DaemonRoutesOptions extends NodeParts {
@@ -38,6 +42,12 @@ export interface DaemonRoutesOptions extends NodeParts {
   /** The facts of the same snapshotters. */
   readonly served: readonly ServedSnapshotter[];
   readonly collection: NodeCollection;
+  /** By the name that clients ask for. */
+  readonly controllers: ReadonlyMap<string, SandboxController>;
+  /** What of the configuration a later version won't have. */
+  readonly deprecations: () => readonly DeprecationWarning[];
+  /** What a plugin tells of itself, by its type. */
+  readonly info: PluginsOptions["info"];
 }
 
 /** Everything that the daemon serves on its socket. */
@@ -45,7 +55,7 @@ export function daemonRoutes(options: DaemonRoutesOptions): readonly ((router: C
   const { metadata, binding, engine, snapshotter, metrics, version, collection, events } = options;
   const now = (): bigint => binding.realtimeNanoseconds();
   const { scheduler } = collection;
-  return [
+  const routes = [
     contentService((context) => options.blobs.over(options.content.for(context))),
     snapshotsServiceOf((name, headers) =>
       findSnapshotter(options.snapshotters, name).for(requestContext(headers)),
@@ -56,7 +66,9 @@ export function daemonRoutes(options: DaemonRoutesOptions): readonly ((router: C
     namespacesService({ namespaces: new NamespaceTable({ metadata, now }), events }),
     eventsService(events),
     versionService({ version, revision: "" }),
-    introspectionService({ serverId: options.serverId, plugins: pluginsOf(options) }),
+    sandboxStoreService(new SandboxTable({ metadata, now })),
+    sandboxControllerService({ controllers: options.controllers, events }),
+    healthService(),
     nodeService({
       version,
       engine,
@@ -66,31 +78,7 @@ export function daemonRoutes(options: DaemonRoutesOptions): readonly ((router: C
       collection,
     }),
   ];
-}
-
-/** What clients look for: the kinds of parts under containerd's words for them. */
-function pluginsOf({ config, served }: DaemonRoutesOptions): PluginFacts[] {
-  const plain = { capabilities: [], exports: {} };
-  const services = [
-    "containers",
-    "content",
-    "events",
-    "images",
-    "introspection",
-    "leases",
-    "namespaces",
-    "snapshots",
-    "version",
-  ];
-  return [
-    {
-      type: "io.containerd.content.v1",
-      id: "content",
-      capabilities: [],
-      exports: { root: join(config.root, "content") },
-    },
-    ...served.map(({ name, plugin }) => ({ type: "io.containerd.snapshotter.v1", id: name, ...plugin })),
-    { type: "io.containerd.gc.v1", id: "scheduler", ...plain },
-    ...services.map((id) => ({ type: "io.containerd.grpc.v1", id, ...plain })),
-  ];
+  const plugins = pluginsOf({ ...options, controllers: [...options.controllers.keys()], routes });
+  const { serverId, deprecations } = options;
+  return [...routes, introspectionService({ serverId, plugins, deprecations })];
 }

@@ -118,6 +118,9 @@ async function startParts(startup: Startup, options: StartDaemonOptions): Promis
     snapshotters,
     served,
     collection,
+    controllers: new Map(),
+    deprecations: () => [],
+    info: {},
   });
   const server = await startup.part(
     "socket",

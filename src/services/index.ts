@@ -11,6 +11,7 @@ export { contentService } from "./content-service.js";
 export { eventsService } from "./events-service.js";
 export { type ImagesServiceOptions, imagesService } from "./images-service.js";
 export {
+  type DeprecationWarning,
   type IntrospectionServiceOptions,
   introspectionService,
   type PluginFacts,
@@ -21,6 +22,11 @@ export type { NodeCollection } from "./node-collection.js";
 export { type LadderStep, type NodeServiceOptions, nodeService } from "./node-service.js";
 export { type RequestContext, requestContext } from "./request-context.js";
 export { answer, rpcError } from "./rpc-error.js";
+export {
+  type SandboxControllerServiceOptions,
+  sandboxControllerService,
+} from "./sandbox-controller-service.js";
+export { sandboxStoreService } from "./sandbox-store-service.js";
 export { type GrpcServer, type ServeGrpcOptions, serveGrpc } from "./serve-grpc.js";
 export { infoMessage, mountMessages, nanosecondsOf, timestampOf } from "./snapshot-messages.js";
 export { type SnapshotterOf, snapshotsService, snapshotsServiceOf } from "./snapshots-service.js";

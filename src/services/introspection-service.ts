@@ -1,9 +1,16 @@
 import { readlink } from "node:fs/promises";
-import type { ConnectRouter } from "@connectrpc/connect";
-import { Introspection } from "../../gen/containerd/services/introspection/v1/introspection_pb.js";
-import { notFound } from "../errors/index.js";
+import type { MessageInitShape } from "@bufbuild/protobuf";
+import type { Any } from "@bufbuild/protobuf/wkt";
+import type { ConnectRouter, HandlerContext } from "@connectrpc/connect";
+import {
+  Introspection,
+  type PluginInfoRequest,
+  type PluginSchema,
+} from "../../gen/containerd/services/introspection/v1/introspection_pb.js";
+import { failedPrecondition, notFound, unimplemented } from "../errors/index.js";
 import { type FieldReader, parseFilters } from "../filters/index.js";
 import { answer } from "./rpc-error.js";
+import { timestampOf } from "./snapshot-messages.js";
 
 /** A part of the daemon under the name that containerd's clients know for such a part. */
 export interface PluginFacts {
@@ -12,13 +19,34 @@ export interface PluginFacts {
   readonly id: string;
   readonly capabilities: readonly string[];
   readonly exports: Readonly<Record<string, string>>;
+  /** Types of the parts that it builds on. */
+  readonly requires?: readonly string[];
+  /** What it can be used on; none: it does not depend on it. */
+  readonly platforms?: readonly { readonly os: string; readonly architecture: string }[];
+  /** Why it does not run; one that is not wanted says `skip plugin: …`. */
+  readonly initError?: string;
+  /** Answers a question about the part itself. @throws UNIMPLEMENTED for a question of another kind */
+  readonly info?: (question: Any, options: { readonly signal: AbortSignal }) => Promise<Any>;
+}
+
+/** A feature in use that a later version won't have. */
+export interface DeprecationWarning {
+  /** `io.containerd.deprecation/<word>`. */
+  readonly id: string;
+  readonly message: string;
+  /** Nanoseconds since 1970. */
+  readonly lastOccurrence: bigint;
 }
 
 export interface IntrospectionServiceOptions {
   /** A UUID that stays the same over restarts. */
   readonly serverId: string;
   readonly plugins: readonly PluginFacts[];
+  readonly deprecations: () => readonly DeprecationWarning[];
 }
+
+/** grpc's UNKNOWN: what containerd gives for why a plugin does not run. */
+const UNKNOWN = 2;
 
 /** `containerd.services.introspection.v1`. */
 export function introspectionService(options: IntrospectionServiceOptions): (router: ConnectRouter) => void {
@@ -34,21 +62,55 @@ export function introspectionService(options: IntrospectionServiceOptions): (rou
           uuid: options.serverId,
           pid: BigInt(process.pid),
           pidns: await pidNamespace(),
+          deprecations: options.deprecations().map(({ id, message, lastOccurrence }) => ({
+            id,
+            message,
+            lastOccurrence: timestampOf(lastOccurrence),
+          })),
         })),
-      pluginInfo: ({ type, id }) =>
-        answer(async () => {
-          const found = options.plugins.find((one) => one.type === type && one.id === id);
-          if (found === undefined) {
-            throw notFound(`plugin ${type}.${id}`, { subject: id, reason: "plugin-missing" });
-          }
-          return { plugin: pluginMessage(found) };
-        }),
+      pluginInfo: (request, context) => answer(() => pluginInfo(options.plugins, request, context)),
     });
   };
 }
 
-function pluginMessage(facts: PluginFacts) {
-  return { ...facts, capabilities: [...facts.capabilities], exports: { ...facts.exports } };
+/** The messages are containerd's (services/introspection). */
+async function pluginInfo(
+  plugins: readonly PluginFacts[],
+  { type, id, options }: PluginInfoRequest,
+  { signal }: HandlerContext,
+) {
+  const found = plugins.find((one) => one.type === type && one.id === id);
+  if (found === undefined) {
+    throw notFound(`plugin ${type}.${id} not found`, { subject: id, reason: "plugin-missing" });
+  }
+  const plugin = pluginMessage(found);
+  if (options === undefined) return { plugin };
+  if (found.initError !== undefined) {
+    throw failedPrecondition("cannot get extra info, plugin not successfully loaded", {
+      subject: id,
+      reason: "plugin-off",
+    });
+  }
+  if (found.info === undefined) {
+    throw unimplemented("plugin does not provided extra information", {
+      subject: id,
+      reason: "plugin-without-info",
+    });
+  }
+  return { plugin, extra: await found.info(options, { signal }) };
+}
+
+function pluginMessage(facts: PluginFacts): MessageInitShape<typeof PluginSchema> {
+  const { type, id, capabilities, exports, requires = [], platforms = [], initError } = facts;
+  return {
+    type,
+    id,
+    requires: [...requires],
+    platforms: platforms.map((platform) => ({ ...platform })),
+    exports: { ...exports },
+    capabilities: [...capabilities],
+    ...(initError === undefined ? {} : { initErr: { code: UNKNOWN, message: initError } }),
+  };
 }
 
 function fieldsOf(facts: PluginFacts): FieldReader {

@@ -46,6 +46,7 @@ async function rig(t: { teardown: (run: () => Promise<void>) => void }) {
       versionService({ version: "1.2.3", revision: "r" }),
       introspectionService({
         serverId: "id",
+        deprecations: () => [],
         plugins: [
           {
             type: "io.containerd.snapshotter.v1",
