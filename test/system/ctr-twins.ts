@@ -24,10 +24,18 @@ export interface Twins {
   lazuli(words: readonly string[], input?: string | Buffer): Promise<Said>;
 }
 
-export async function startTwins(cleanup: Cleanup): Promise<Twins> {
+export async function startTwins(
+  cleanup: Cleanup,
+  /** Folder with `containerd` and `ctr` of another release than the installed one. */
+  { binFolder }: { readonly binFolder?: string } = {},
+): Promise<Twins> {
   const folder = await mkdtemp(join(tmpdir(), "lazuli-twins-"));
   cleanup.add(() => rm(folder, { recursive: true, force: true }));
-  const containerd = await startContainerd({ folder: join(folder, "containerd"), collectsOnRequest: true });
+  const containerd = await startContainerd({
+    folder: join(folder, "containerd"),
+    collectsOnRequest: true,
+    ...(binFolder === undefined ? {} : { binFolder }),
+  });
   cleanup.add(() => containerd.stop());
   const daemon = await startDaemon({
     folder: join(folder, "lazuli"),
@@ -35,6 +43,9 @@ export async function startTwins(cleanup: Cleanup): Promise<Twins> {
     config: "[gc]\ndeletion_threshold = 1000000\nmutation_threshold = 1000000\npause_threshold = 0.0001",
   });
   cleanup.add(() => daemon.stop());
+  const program = binFolder === undefined ? "ctr" : join(binFolder, "ctr");
+  const ctr = async (address: string, words: readonly string[], input?: string | Buffer): Promise<Said> =>
+    await run({ program, address, words, input: input ?? "" });
   return {
     folder,
     daemon,
@@ -46,8 +57,15 @@ export async function startTwins(cleanup: Cleanup): Promise<Twins> {
   };
 }
 
-async function ctr(address: string, words: readonly string[], input: string | Buffer = ""): Promise<Said> {
-  const child = spawn("ctr", ["--address", address, ...words], { stdio: ["pipe", "pipe", "pipe"] });
+interface Call {
+  readonly program: string;
+  readonly address: string;
+  readonly words: readonly string[];
+  readonly input: string | Buffer;
+}
+
+async function run({ program, address, words, input }: Call): Promise<Said> {
+  const child = spawn(program, ["--address", address, ...words], { stdio: ["pipe", "pipe", "pipe"] });
   const said = { stdout: "", stderr: "" };
   child.stdout.setEncoding("latin1").on("data", (text: string) => {
     said.stdout += text;
