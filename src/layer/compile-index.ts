@@ -4,14 +4,15 @@ import { type Digest, digestAlgorithm } from "../bytes/index.js";
 import { type BlockSize, writeErofs } from "../erofs/index.js";
 import { dataLoss, unimplemented } from "../errors/index.js";
 import { type CompiledToc, compileToc } from "../estargz/index.js";
-import { compileZtoc } from "../soci/index.js";
+import { type CompiledZtoc, compileZtoc } from "../soci/index.js";
 import { compileTar, readTar } from "../tar/index.js";
 import type { DirectoryNode } from "../tree/index.js";
 import { encodeUnitTable, readSpans, type UnitTable, unitsOfSpans } from "../units/index.js";
 import { compileZstdChunked } from "../zstdchunked/index.js";
 import type { ArchiveInput, CompileInput, SociInput, WholeInput } from "./compile-input.js";
 import type { LayerOwner } from "./contract.js";
-import type { PrefetchHint } from "./layer-record.js";
+import type { PrefetchHint, UnitRange } from "./layer-record.js";
+import { PREFETCH_BLOB_BYTES_MAX, PREFETCH_RANGES_MAX } from "./limits.js";
 
 /** The files of a layer. */
 export interface CompiledIndex {
@@ -66,15 +67,32 @@ function fromToc(compiled: CompiledToc, { blobSize }: { readonly blobSize: numbe
   };
 }
 
-function fromZtoc({ ztoc, digest, blobSize }: SociInput): CompiledIndex {
-  const { root, units, windows, dataSize } = compileZtoc({ ztoc: bufferOf(ztoc), digest, blobSize });
+function fromZtoc({ ztoc, digest, blobSize, prefetch }: SociInput): CompiledIndex {
+  const compiled = compileZtoc({ ztoc: bufferOf(ztoc), digest, blobSize, prefetch });
+  const { root, units, windows, dataSize } = compiled;
   const blockSize = ARCHIVE_BLOCK_SIZE;
   return {
     units: encodeUnitTable(units, { dataSize, blobSize, blockSize, windows }),
     windows,
-    prefetch: { kind: "unknown" },
+    prefetch: boundedHint(compiled),
     ...treeFiles({ root, blockSize, dataSize }),
   };
+}
+
+/** What an index says is read first, as far as it is worth fetching ahead. */
+function boundedHint({ prefetch, units }: CompiledZtoc): PrefetchHint {
+  const ranges: UnitRange[] = [];
+  let left = PREFETCH_BLOB_BYTES_MAX;
+  for (const { first, last } of prefetch.slice(0, PREFETCH_RANGES_MAX)) {
+    let end = first - 1;
+    while (end < last && units[end + 1]!.blobLength <= left) {
+      end += 1;
+      left -= units[end]!.blobLength;
+    }
+    if (end >= first) ranges.push({ first, last: end });
+    if (end < last) break;
+  }
+  return ranges.length === 0 ? { kind: "unknown" } : { kind: "units", ranges };
 }
 
 async function fromArchive(input: Omit<WholeInput, "format">): Promise<CompiledIndex> {

@@ -1,5 +1,6 @@
 import type { Digest } from "../bytes/index.js";
 import type { TocDialect } from "../estargz/index.js";
+import type { SpanRange } from "../soci/index.js";
 
 /** What a layer is compiled from, in a form that goes to another thread. */
 export type CompileInput = EstargzInput | ZstdChunkedInput | SociInput | WholeInput | ArchiveInput;
@@ -21,6 +22,8 @@ export interface SociInput {
   readonly ztoc: Uint8Array;
   readonly digest: Digest;
   readonly blobSize: number;
+  /** Spans that are read first, where anybody said so. */
+  readonly prefetch: readonly SpanRange[] | undefined;
 }
 
 export interface WholeInput {

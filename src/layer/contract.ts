@@ -1,5 +1,6 @@
 import type { Digest } from "../bytes/index.js";
 import type { BlobSource } from "../registry/index.js";
+import type { SpanRange } from "../soci/index.js";
 
 /** How the engine finds its way in a blob. All that comes from callbacks is checked against a digest that stands here. */
 export type LayerIndexSource = EstargzIndex | ZstdChunkedIndex | SociIndex | WholeBlob;
@@ -39,6 +40,8 @@ export interface SociIndex {
 export interface LoadedZtoc {
   readonly ztoc: Buffer;
   readonly digest: Digest;
+  /** Spans that are read first, where the image's index says so. */
+  readonly prefetch?: readonly SpanRange[] | undefined;
 }
 
 /** No index: the blob is fetched as a whole, once, and what is learnt on the way makes it lazy afterwards. */

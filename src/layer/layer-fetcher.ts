@@ -6,6 +6,7 @@ import { Backoff } from "./backoff.js";
 import type { Clock, Timer } from "./clock.js";
 import { type Demand, Demands } from "./demands.js";
 import { corruptChannel, fetchedChannel, retryChannel } from "./events.js";
+import type { UnitRange } from "./layer-record.js";
 import type { LazySource } from "./lazy-source.js";
 import {
   BACKGROUND_REQUEST_BYTES_MAX,
@@ -47,6 +48,8 @@ export interface LayerFetcherOptions {
   readonly wake: () => void;
   /** Units became present, or missing again. */
   readonly onChange: (units: number) => void;
+  /** A unit was decoded and written. Absent: nobody looks at single ones. */
+  readonly onStored?: ((unit: number) => void) | undefined;
 }
 
 const LAYER_CLOSED = "The layer was closed while reads waited";
@@ -65,7 +68,7 @@ export class LayerFetcher {
   readonly #retryPause: Backoff;
   readonly #fillPause: Backoff;
   #fillNext = 0;
-  #prefetch: { readonly last: number; failures: number } | undefined;
+  #prefetch: { readonly ranges: readonly UnitRange[]; failures: number } | undefined;
   #isClosed = false;
   #fetchedBytes = 0;
   #lastError: string | undefined;
@@ -163,12 +166,10 @@ export class LayerFetcher {
     onChange(1);
   }
 
-  /** Asks for the blob's bytes up to `end`, when nobody waits for others. */
-  prefetchUntil(end: number): void {
-    const { ledger } = this.#options;
-    const last = ledger.units.firstAtBlobOffset(end) - 1;
-    if (last < 0 || ledger.firstMissing(0, last) === undefined) return;
-    this.#prefetch = { last, failures: 0 };
+  /** Asks for units, in this order, when nobody waits for others. */
+  prefetch(ranges: readonly UnitRange[]): void {
+    if (this.#isHere(ranges)) return;
+    this.#prefetch = { ranges, failures: 0 };
   }
 
   /** Cuts a request that nobody waits for any more, or does not yet. True if anything was cut. */
@@ -191,22 +192,26 @@ export class LayerFetcher {
   }
 
   planPrefetch(): RequestPlan | undefined {
-    const { ledger } = this.#options;
     const prefetch = this.#prefetch;
     if (prefetch === undefined || this.#retryPause.isPausing) return undefined;
-    const first = this.#nextHealthy(0, prefetch.last);
-    if (first === undefined) {
-      if (ledger.firstMissing(0, prefetch.last) === undefined || this.transfers.size === 0)
-        this.#prefetch = undefined;
-      return undefined;
+    for (const range of prefetch.ranges) {
+      const first = this.#nextHealthy(range.first, range.last);
+      if (first === undefined) continue;
+      return this.#plan({
+        first,
+        lastNeeded: first,
+        lastAllowed: range.last,
+        windowBytes: REQUEST_BYTES_MAX,
+        requestBytesMax: REQUEST_BYTES_MAX,
+      });
     }
-    return this.#plan({
-      first,
-      lastNeeded: first,
-      lastAllowed: prefetch.last,
-      windowBytes: REQUEST_BYTES_MAX,
-      requestBytesMax: REQUEST_BYTES_MAX,
-    });
+    if (this.transfers.size === 0 || this.#isHere(prefetch.ranges)) this.#prefetch = undefined;
+    return undefined;
+  }
+
+  #isHere(ranges: readonly UnitRange[]): boolean {
+    const { ledger } = this.#options;
+    return ranges.every(({ first, last }) => ledger.firstMissing(first, last) === undefined);
   }
 
   planBackground(): RequestPlan | undefined {
@@ -293,7 +298,7 @@ export class LayerFetcher {
   }
 
   #stored(firstUnit: number, outcomes: Uint8Array): void {
-    const { ledger, onChange } = this.#options;
+    const { ledger, onChange, onStored } = this.#options;
     let arrived = 0;
     for (const [index, outcome] of outcomes.entries()) {
       const unit = firstUnit + index;
@@ -301,7 +306,9 @@ export class LayerFetcher {
       else if (outcome === unitOutcomes.alreadyPresent) ledger.markPresent(unit);
       else if (outcome === unitOutcomes.ioError) this.#diskFailed(unit);
       else this.#cameWrong(unit);
-      if (outcome === unitOutcomes.stored) arrived += 1;
+      if (outcome !== unitOutcomes.stored) continue;
+      arrived += 1;
+      onStored?.(unit);
     }
     this.#demands.settle(firstUnit, firstUnit + outcomes.length - 1);
     this.#armDeadline();

@@ -4,9 +4,16 @@ import type { LayerFormat, LayerOrigin, LayerOwner } from "./contract.js";
 
 export const RECORD_VERSION = 2;
 
-/** How much of the blob a start is expected to read: a range from its beginning, nothing, or nobody knows. */
+/** Both ends included. */
+export interface UnitRange {
+  readonly first: number;
+  readonly last: number;
+}
+
+/** What a start is expected to read: the blob from its beginning, some units in this order, nothing, or nobody knows. */
 export type PrefetchHint =
   | { readonly kind: "range"; readonly end: number }
+  | { readonly kind: "units"; readonly ranges: readonly UnitRange[] }
   | { readonly kind: "none" | "unknown" };
 
 /** layer.json: the facts of a layer that stand in no other file. */
@@ -84,7 +91,17 @@ function formatOf(value: unknown): LayerFormat {
 function prefetchOf(value: Record<string, unknown>): PrefetchHint {
   const kind = value["kind"];
   if (kind === "none" || kind === "unknown") return { kind };
+  if (kind === "units") return { kind, ranges: rangesOf(value["ranges"]) };
   return { kind: "range", end: wholeNumber(value["end"], "prefetch.end", 0, Number.MAX_SAFE_INTEGER) };
+}
+
+function rangesOf(value: unknown): UnitRange[] {
+  if (!Array.isArray(value)) throw damaged("prefetch.ranges is no list");
+  return value.map((range) => {
+    const fields = object(range, "prefetch.ranges");
+    const first = wholeNumber(fields["first"], "prefetch.ranges.first", 0, 2 ** 32 - 1);
+    return { first, last: wholeNumber(fields["last"], "prefetch.ranges.last", first, 2 ** 32 - 1) };
+  });
 }
 
 function processingOf(value: unknown): LayerRecord["processing"] {

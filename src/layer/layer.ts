@@ -12,13 +12,14 @@ import { completeChannel } from "./events.js";
 import { LayerFetcher } from "./layer-fetcher.js";
 import { folderUsage, type LayerFiles, tableSha256 } from "./layer-folder.js";
 import type { LayerMounts } from "./layer-mounts.js";
-import type { LayerRecord } from "./layer-record.js";
+import type { LayerRecord, UnitRange } from "./layer-record.js";
 import type { LazySource } from "./lazy-source.js";
 import { VERIFY_UNITS_STEP } from "./limits.js";
 import type { LinkEstimate } from "./link-estimate.js";
 import type { Scheduler } from "./scheduler.js";
 import { encodeSums } from "./sums-file.js";
 import { UnitLedger } from "./unit-ledger.js";
+import { WindowChecks } from "./window-checks.js";
 
 export interface LayerOptions {
   readonly files: LayerFiles;
@@ -44,6 +45,8 @@ export class Layer {
   readonly #ledger: UnitLedger;
   readonly #fetcher: LayerFetcher;
   readonly #flusher: BitmapFlusher;
+  /** Of a layer whose windows are from an index of others. */
+  readonly #windows: WindowChecks | undefined;
   #isClosed = false;
   #goingLocal: Promise<void> | undefined;
   #hasPrefetched = false;
@@ -60,6 +63,7 @@ export class Layer {
     this.#wasComplete = this.#ledger.isComplete;
     this.#isArchiveChecked = files.record.diffId === undefined;
     this.#flusher = new BitmapFlusher({ clock, subject: digest, write: () => this.#writeBitmap() });
+    this.#windows = this.#windowChecks();
     this.#fetcher = new LayerFetcher({
       number,
       digest,
@@ -73,6 +77,7 @@ export class Layer {
       demandDeadlineMs: options.demandDeadlineMs,
       wake: () => scheduler.wake(),
       onChange: (units) => this.#changed(units),
+      onStored: this.#windows === undefined ? undefined : (unit) => this.#windows?.stored(unit),
     });
     scheduler.add(number, this.#fetcher);
   }
@@ -114,13 +119,13 @@ export class Layer {
     return await folderUsage(this.#options.files.paths.folder);
   }
 
-  /** Asks once for the range that a start is expected to read. */
+  /** Asks once for what a start is expected to read. */
   prefetch(): void {
     const { files, scheduler } = this.#options;
-    const { prefetch } = files.record;
-    if (this.#hasPrefetched || prefetch.kind !== "range") return;
+    const ranges = prefetchRanges(files);
+    if (this.#hasPrefetched || ranges.length === 0) return;
     this.#hasPrefetched = true;
-    scheduler.prefetch(this.#fetcher, prefetch.end);
+    scheduler.prefetch(this.#fetcher, ranges);
   }
 
   /** The folder for a new user, mounted. @throws UNAVAILABLE, DATA_LOSS */
@@ -138,6 +143,7 @@ export class Layer {
   async close(): Promise<void> {
     this.#isClosed = true;
     await this.#fetcher.close();
+    await this.#windows?.end();
     await this.#goingLocal;
     await this.#options.mounts.settle();
     try {
@@ -155,6 +161,7 @@ export class Layer {
     const { files, plane, mounts, scheduler } = this.#options;
     this.#isClosed = true;
     await this.#fetcher.close();
+    await this.#windows?.end();
     await this.#goingLocal;
     await this.#flusher.abandon();
     await mounts.remove();
@@ -211,16 +218,41 @@ export class Layer {
     try {
       await this.#options.checkArchive();
     } catch (thrown) {
-      const { code, message } = LazuliError.from(thrown);
       // What it needs may be missing for a while; a lie stays one.
-      if (code !== "DATA_LOSS") throw thrown;
-      log.error("Refuse a layer whose index lies", {
-        digest: this.#options.files.record.digest,
-        error: message,
-      });
-      this.#refusal = thrown;
+      if (LazuliError.from(thrown).code !== "DATA_LOSS") throw thrown;
+      this.#refuse(thrown);
     }
     this.#isArchiveChecked = true;
+  }
+
+  #refuse(thrown: unknown): void {
+    const { digest } = this.#options.files.record;
+    log.error("Refuse a layer whose index lies", { digest, error: LazuliError.from(thrown).message });
+    this.#refusal ??= thrown;
+  }
+
+  #windowChecks(): WindowChecks | undefined {
+    const { files, plane } = this.#options;
+    const { units, paths, record } = files;
+    if (units.windowCount === 0 || record.format !== "soci") return undefined;
+    return new WindowChecks({
+      units,
+      paths,
+      ledger: this.#ledger,
+      verify: async (first, last) => {
+        const outcomes = await plane.verify(record.number, first, last);
+        return outcomes.every((outcome) => outcome === unitOutcomes.alreadyPresent);
+      },
+      onLie: (thrown) => this.#refuse(thrown),
+      onFailure: (thrown) =>
+        log.warn(
+          "Cannot compare a layer's windows with its data; its archive is compared when it is complete",
+          {
+            digest: record.digest,
+            error: String(thrown),
+          },
+        ),
+    });
   }
 
   #leaveLocal(): void {
@@ -256,4 +288,13 @@ export class Layer {
     if (units.needsSums) await replaceFile(paths.sums, encodeSums(plane.sums(record.number), facts));
     await replaceFile(paths.bitmap, encodeBitmap(bits, facts));
   }
+}
+
+function prefetchRanges({ record, units }: LayerFiles): readonly UnitRange[] {
+  const { prefetch } = record;
+  // Units that a damaged record names and the table has not would be asked for without end.
+  if (prefetch.kind === "units") return prefetch.ranges.filter(({ last }) => last < units.count);
+  if (prefetch.kind !== "range") return [];
+  const last = units.firstAtBlobOffset(prefetch.end) - 1;
+  return last < 0 ? [] : [{ first: 0, last }];
 }

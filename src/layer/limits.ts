@@ -82,6 +82,13 @@ export const DECODED_PIECE_BYTES = 1 * MIB;
 /** A pass through a processed layer that lost units waits so long for a request that goes on where the last one ended. */
 export const PROCESSED_PARKED_MS = 10_000;
 
+/**
+ * Of what a SOCI index says is read first: bytes of the blob that are fetched ahead, and ranges that are kept in layer.json,
+ * where each has about sixty bytes. What lies behind waits for its readers.
+ */
+export const PREFETCH_BLOB_BYTES_MAX = 64 * MIB;
+export const PREFETCH_RANGES_MAX = 512;
+
 /** Longest time that a TOC's compilation may take, and the heap it may use; beyond it the layer is not lazy. */
 export const COMPILE_TIMEOUT_MS = 60_000;
 export const COMPILE_HEAP_MIB = 1_024;

@@ -129,9 +129,9 @@ async function readZtoc(
 ): Promise<Found | undefined> {
   const loaded = await index.load({ signal });
   if (loaded === undefined) return undefined;
-  const { digest } = loaded;
+  const { digest, prefetch } = loaded;
   return {
-    input: { format: "soci", ztoc: cost.count(loaded.ztoc), digest, blobSize: source.size },
+    input: { format: "soci", ztoc: cost.count(loaded.ztoc), digest, blobSize: source.size, prefetch },
     format: "soci",
     indexDigest: digest,
   };

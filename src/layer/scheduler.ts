@@ -1,6 +1,7 @@
 import type { Miss, Refusal } from "../fuse/index.js";
 import type { Clock, Timer } from "./clock.js";
 import type { LayerFetcher } from "./layer-fetcher.js";
+import type { UnitRange } from "./layer-record.js";
 import {
   BACKGROUND_QUIET_MS,
   BACKGROUND_REQUESTS_MAX,
@@ -64,9 +65,9 @@ export class Scheduler {
     this.wake();
   }
 
-  /** Asks for a layer's blob up to `end`, when nobody waits for other bytes. */
-  prefetch(fetcher: LayerFetcher, end: number): void {
-    fetcher.prefetchUntil(end);
+  /** Asks for units of a layer, in this order, when nobody waits for other bytes. */
+  prefetch(fetcher: LayerFetcher, ranges: readonly UnitRange[]): void {
+    fetcher.prefetch(ranges);
     this.#prefetching.add(fetcher);
     this.wake();
   }

@@ -2,11 +2,15 @@ import { SingleFlight } from "../async/index.js";
 import { type Digest, parseDigest } from "../bytes/index.js";
 import { resourceExhausted } from "../errors/index.js";
 import type { SociIndex as LayerIndex, LoadOptions } from "../layer/index.js";
+import { log } from "../observe/index.js";
 import { makeReference, parseReference } from "../oci/index.js";
 import {
   type IndexLookup,
+  type PrefetchReference,
+  parsePrefetch,
   parseSociIndex,
   type SociIndex,
+  type SpanRange,
   sociDiscovery,
   ZTOC_BYTES_MAX,
 } from "../soci/index.js";
@@ -69,9 +73,32 @@ export class SociIndexes {
         });
       }
       const { reference } = image;
-      const ztoc = await this.#options.registry.fetchBlobBytes({ reference, digest, maxBytes: size, signal });
-      return { ztoc, digest };
+      const { registry } = this.#options;
+      const [ztoc, prefetch] = await Promise.all([
+        registry.fetchBlobBytes({ reference, digest, maxBytes: size, signal }),
+        this.#prefetch({ reference, artifact: index?.prefetches.get(layer), signal }),
+      ]);
+      return { ztoc, digest, prefetch };
     };
+  }
+
+  /** What is read first. It is advice only: a layer is as good without it. */
+  async #prefetch(options: {
+    readonly reference: string;
+    readonly artifact: PrefetchReference | undefined;
+    readonly signal: LoadOptions["signal"];
+  }): Promise<readonly SpanRange[] | undefined> {
+    const { reference, artifact, signal } = options;
+    if (artifact === undefined) return undefined;
+    const { digest, size: maxBytes } = artifact;
+    try {
+      const { registry } = this.#options;
+      return parsePrefetch(await registry.fetchBlobBytes({ reference, digest, maxBytes, signal }));
+    } catch (thrown) {
+      signal?.throwIfAborted();
+      log.warn("Cannot read what an index says is read first", { reference, digest, error: String(thrown) });
+      return undefined;
+    }
   }
 
   async #index(

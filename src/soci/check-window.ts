@@ -1,10 +1,11 @@
 import { dataLoss } from "../errors/index.js";
 import { WINDOW_BYTES } from "./limits.js";
-import type { SpanLayout } from "./span-units.js";
 
 export interface CheckWindowOptions {
-  readonly layout: Pick<SpanLayout, "units" | "windows">;
   readonly unit: number;
+  readonly dataOffset: number;
+  /** The 32 KiB that the unit was decoded with. */
+  readonly window: Uint8Array;
   /** What the data file holds before the unit: its last 32 KiB, or all of it where that is less. */
   readonly before: Uint8Array;
 }
@@ -15,12 +16,11 @@ export interface CheckWindowOptions {
  * can be told. @throws DATA_LOSS with reason `zinfo-window-mismatch`
  */
 export function checkWindow(options: CheckWindowOptions): void {
-  const { layout, unit, before } = options;
-  const end = (unit + 1) * WINDOW_BYTES;
-  const known = Math.min(layout.units[unit]!.dataOffset, WINDOW_BYTES);
-  if (before.length >= known) {
-    const window = layout.windows.subarray(end - known, end);
-    if (window.equals(before.subarray(before.length - known))) return;
+  const { unit, dataOffset, window, before } = options;
+  const known = Math.min(dataOffset, WINDOW_BYTES);
+  if (before.length >= known && window.length === WINDOW_BYTES) {
+    const meant = Buffer.from(window.buffer, window.byteOffset + WINDOW_BYTES - known, known);
+    if (meant.equals(before.subarray(before.length - known))) return;
   }
   throw dataLoss(`Cannot use zTOC: the window of span ${unit} is not what stands before it`, {
     reason: "zinfo-window-mismatch",

@@ -1,12 +1,12 @@
-import { readdir, writeFile } from "node:fs/promises";
+import { readdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { gzipSync } from "node:zlib";
 import t from "tap";
-import { parseDigest, sha256 } from "../../src/bytes/index.js";
+import { parseDigest, sha256, textOfBytes } from "../../src/bytes/index.js";
 import { TOC_DIGEST_ANNOTATION } from "../../src/estargz/index.js";
 import { compileIndex } from "../../src/layer/compile-index.js";
 import type { LayerIndexSource, LayerRequest } from "../../src/layer/index.js";
-import { encodeZtoc } from "../../src/soci/index.js";
+import { encodeGzipZinfo, encodeZtoc } from "../../src/soci/index.js";
 import { EngineRig, expectedHashes, hashesBelow, until } from "../../testing/layer/engine-rig.js";
 import { MemorySource } from "../../testing/layer/memory-source.js";
 import { sampleFiles } from "../../testing/layer/sample-layer.js";
@@ -206,4 +206,56 @@ t.test("compileIndex() knows an archive again that ends before its last zeros", 
     code: "DATA_LOSS",
     reason: "diff-id-mismatch",
   });
+});
+
+t.test("a layer is refused as soon as a window of its zTOC is not what stands before the span", async (t) => {
+  await using rig = await EngineRig.make();
+  const built = buildSoci(entries);
+  const { blob, spanDigests } = built;
+  const forged = built.checkpoints.map((point) => ({ ...point, window: Buffer.from(point.window) }));
+  forged[2]!.window[32_000]! ^= 1;
+  const zinfo = encodeGzipZinfo({ version: 2, spanSize: 65_536, checkpoints: forged });
+  const facts = { compressedSize: blob.length, uncompressedSize: archive.length, spanDigests, zinfo };
+  const ztoc = encodeZtoc({ ...facts, algorithm: "gzip", entries: built.entries, buildTool: "liar" });
+  const prefetch = [{ first: 2, last: 2, priority: 0 }];
+  const load = async () => ({ ztoc, digest: sha256(ztoc), prefetch });
+  const index = { kind: "soci", load, diffId: undefined, otherwise: undefined } as const;
+  const { request } = requestFor(blob, index);
+  const engine = await rig.open();
+  await engine.ensure(request, {});
+  await until(async () => engine.status(request.digest).cachedUnits === 1);
+  const folder = await engine.mountPoint(request.digest);
+  // The files between the spans 1 and 3.
+  const { dataOffset } = built.checkpoints[1]!;
+  const before = built.entries.findLast((entry) => entry.dataOffset <= dataOffset && entry.size > 0)!;
+  await readFile(join(folder, textOfBytes(before.name)));
+  await until(async () => engine.status(request.digest).lastError !== undefined);
+  t.notOk(engine.status(request.digest).complete, "long before all of it is here");
+  await t.rejects(engine.mountPoint(request.digest), { code: "DATA_LOSS", reason: "zinfo-window-mismatch" });
+});
+
+t.test("a layer with a zTOC has those spans fetched ahead that its index names, and no others", async (t) => {
+  const { blob, ztoc, checkpoints } = buildSoci(entries);
+  const prefetch = [
+    { first: 3, last: 4, priority: 0 },
+    { first: checkpoints.length + 5, last: checkpoints.length + 9, priority: 0 },
+    { first: 1, last: 1, priority: 1 },
+  ];
+  const load = async () => ({ ztoc, digest: sha256(ztoc), prefetch });
+  await using rig = await EngineRig.make();
+  const index = { kind: "soci", load, diffId: undefined, otherwise: undefined } as const;
+  const { request, source } = requestFor(blob, index);
+  rig.sources.set(request.digest, source);
+  const engine = await rig.open();
+  await engine.ensure(request, {});
+  await until(async () => engine.status(request.digest).cachedUnits === 3);
+  t.equal(engine.status(request.digest).cachedBytes, [1, 3, 4].reduce(bytesOf, 0));
+  await engine.close();
+  const again = await rig.open();
+  await again.mountPoint(request.digest);
+  t.equal(again.status(request.digest).cachedUnits, 3, "they are known again");
+
+  function bytesOf(sum: number, span: number): number {
+    return sum + checkpoints[span + 1]!.dataOffset - checkpoints[span]!.dataOffset;
+  }
 });

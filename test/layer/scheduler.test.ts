@@ -245,7 +245,7 @@ t.test("onInterrupt() cancels what nobody waits for any more", async (t) => {
 t.test("a read cuts a prefetch short that would bring its unit late", async (t) => {
   const rig = schedulerRig({ units: 512, unitBytes: 16 * KIB });
   rig.source.hold();
-  rig.scheduler.prefetch(rig.fetcher, 4 * MIB);
+  rig.scheduler.prefetch(rig.fetcher, [{ first: 0, last: rig.ledger.units.firstAtBlobOffset(4 * MIB) - 1 }]);
   await settle();
   t.same(
     rig.source.requests.map((request) => request.length),

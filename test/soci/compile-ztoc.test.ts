@@ -225,21 +225,25 @@ t.test("compileZtoc() refuses a sparse file and what leads nowhere", async (t) =
 t.test("checkWindow() tells a forged window from the data before its unit", async (t) => {
   const built = buildSoci(sampleLayer);
   const layout = compile(built);
+  const windowOf = (unit: number) => layout.windows.subarray(unit * 32_768, (unit + 1) * 32_768);
   for (const [unit, { dataOffset }] of layout.units.entries()) {
-    checkWindow({ layout, unit, before: built.tar.subarray(0, dataOffset) });
+    checkWindow({ unit, dataOffset, window: windowOf(unit), before: built.tar.subarray(0, dataOffset) });
   }
   const unit = layout.units.length - 1;
-  const before = built.tar.subarray(0, layout.units[unit]!.dataOffset);
-  const windows = Buffer.from(layout.windows);
-  windows[unit * 32_768 + 7]! ^= 1;
-  t.equal(
-    reasonOf(() => checkWindow({ layout: { ...layout, windows }, unit, before })),
-    "zinfo-window-mismatch",
-  );
-  t.equal(
-    reasonOf(() => checkWindow({ layout, unit, before: before.subarray(-100) })),
-    "zinfo-window-mismatch",
-  );
+  const { dataOffset } = layout.units[unit]!;
+  const before = built.tar.subarray(0, dataOffset);
+  const forged = Buffer.from(windowOf(unit));
+  forged[7]! ^= 1;
+  for (const wrong of [
+    { window: forged, before },
+    { window: windowOf(unit), before: before.subarray(-100) },
+    { window: windowOf(unit).subarray(1), before },
+  ]) {
+    t.equal(
+      reasonOf(() => checkWindow({ unit, dataOffset, ...wrong })),
+      "zinfo-window-mismatch",
+    );
+  }
 });
 
 t.test("hasNoXattrs() counts attributes and opaque markers", async (t) => {
