@@ -8,7 +8,7 @@
 export type { BlobSource, RangeRequest } from "./blob-source.js";
 export { type Clock, systemClock } from "./clock.js";
 export type { Credential, CredentialProvider, CredentialQuery } from "./credential.js";
-export { defaultDockerConfigPaths } from "./docker-config.js";
+export { DockerConfigCredentials, defaultDockerConfigPaths } from "./docker-config.js";
 export { distrustChannel, type RequestKind, requestChannel, retryChannel } from "./events.js";
 export type { PushBlob, PushManifest, PushOutcome, PushTarget } from "./push-target.js";
 export type { ListReferrers } from "./referrers.js";

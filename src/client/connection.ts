@@ -1,0 +1,172 @@
+import { connect } from "node:net";
+import type { DescService } from "@bufbuild/protobuf";
+import { type CallOptions, type Client, createClient, type Transport } from "@connectrpc/connect";
+import { createGrpcTransport, Http2SessionManager } from "@connectrpc/connect-node";
+import { Containers } from "../../gen/containerd/services/containers/v1/containers_pb.js";
+import { Content } from "../../gen/containerd/services/content/v1/content_pb.js";
+import { Diff } from "../../gen/containerd/services/diff/v1/diff_pb.js";
+import { Events } from "../../gen/containerd/services/events/v1/events_pb.js";
+import { Images } from "../../gen/containerd/services/images/v1/images_pb.js";
+import { Introspection } from "../../gen/containerd/services/introspection/v1/introspection_pb.js";
+import { Leases } from "../../gen/containerd/services/leases/v1/leases_pb.js";
+import { Namespaces } from "../../gen/containerd/services/namespaces/v1/namespace_pb.js";
+import { Snapshots } from "../../gen/containerd/services/snapshots/v1/snapshots_pb.js";
+import { Streaming } from "../../gen/containerd/services/streaming/v1/streaming_pb.js";
+import { Tasks } from "../../gen/containerd/services/tasks/v1/tasks_pb.js";
+import { Transfer } from "../../gen/containerd/services/transfer/v1/transfer_pb.js";
+import { Version } from "../../gen/containerd/services/version/v1/version_pb.js";
+import { linkSignals } from "../async/index.js";
+import { type ContentStore, proxyContentStore } from "../content/index.js";
+import { type CallFacts, callError } from "./call-errors.js";
+
+/** containerd's own limit, both ways. */
+const MESSAGE_BYTES_MAX = 16 * 1024 * 1024;
+
+/** Whom a call is for. */
+export interface CallScope {
+  readonly namespace: string;
+  /** What is made belongs to this lease. */
+  readonly lease?: string | undefined;
+}
+
+/** Clients of containerd's services as they are on the wire: for what the rest of the library doesn't cover. */
+export interface Services {
+  readonly containers: Client<typeof Containers>;
+  readonly content: Client<typeof Content>;
+  readonly diff: Client<typeof Diff>;
+  readonly events: Client<typeof Events>;
+  readonly images: Client<typeof Images>;
+  readonly introspection: Client<typeof Introspection>;
+  readonly leases: Client<typeof Leases>;
+  readonly namespaces: Client<typeof Namespaces>;
+  readonly snapshots: Client<typeof Snapshots>;
+  readonly streaming: Client<typeof Streaming>;
+  readonly tasks: Client<typeof Tasks>;
+  readonly transfer: Client<typeof Transfer>;
+  readonly version: Client<typeof Version>;
+}
+
+interface Shared {
+  readonly address: string;
+  readonly services: Services;
+  /** To undo when the connection ends, whoever's scope it was made in. */
+  readonly endings: (() => void)[];
+}
+
+/** One HTTP/2 session on a Unix socket, seen from one namespace. Connects at the first call, and again after a break. */
+export class Connection implements Disposable {
+  readonly scope: CallScope;
+  readonly #shared: Shared;
+  #content: ContentStore | undefined;
+
+  private constructor(shared: Shared, scope: CallScope) {
+    this.#shared = shared;
+    this.scope = scope;
+  }
+
+  static open(address: string, scope: CallScope): Connection {
+    const baseUrl = "http://localhost";
+    const nodeOptions = { createConnection: () => connect({ path: address }) };
+    const session = new Http2SessionManager(baseUrl, {}, nodeOptions);
+    const transport = createGrpcTransport({
+      baseUrl,
+      nodeOptions,
+      sessionManager: session,
+      readMaxBytes: MESSAGE_BYTES_MAX,
+      writeMaxBytes: MESSAGE_BYTES_MAX,
+      acceptCompression: [],
+    });
+    const endings = [() => session.abort()];
+    return new Connection({ address, services: servicesOf(transport), endings }, scope);
+  }
+
+  get address(): string {
+    return this.#shared.address;
+  }
+
+  get services(): Services {
+    return this.#shared.services;
+  }
+
+  /** The content store of this scope. */
+  get content(): ContentStore {
+    if (this.#content === undefined) {
+      const { address: socketPath } = this;
+      const store = proxyContentStore({ socketPath, ...this.scope });
+      this.#shared.endings.push(() => void store[Symbol.asyncDispose]());
+      this.#content = store;
+    }
+    return this.#content;
+  }
+
+  /** The same session in another namespace or under a lease. */
+  within(scope: CallScope): Connection {
+    return new Connection(this.#shared, scope);
+  }
+
+  options(signal?: AbortSignal): CallOptions {
+    const { namespace, lease } = this.scope;
+    return {
+      headers: {
+        "containerd-namespace": namespace,
+        ...(lease === undefined ? {} : { "containerd-lease": lease }),
+      },
+      ...(signal === undefined ? {} : { signal }),
+    };
+  }
+
+  error(thrown: unknown, facts: CallFacts): Error {
+    return callError(thrown, this.address, facts);
+  }
+
+  /** A call with our headers and errors. */
+  async call<T>(
+    facts: CallFacts,
+    work: (services: Services, options: CallOptions) => Promise<T>,
+  ): Promise<T> {
+    facts.signal?.throwIfAborted();
+    try {
+      return await work(this.services, this.options(facts.signal));
+    } catch (thrown) {
+      throw this.error(thrown, facts);
+    }
+  }
+
+  /** As `call` for an answer in pieces. Who stops reading ends the call. */
+  async *stream<T>(
+    facts: CallFacts,
+    work: (services: Services, options: CallOptions) => AsyncIterable<T>,
+  ): AsyncGenerator<T, void, undefined> {
+    using linked = linkSignals([facts.signal]);
+    try {
+      yield* work(this.services, this.options(linked.signal));
+    } catch (thrown) {
+      throw this.error(thrown, facts);
+    } finally {
+      linked.abort();
+    }
+  }
+
+  [Symbol.dispose](): void {
+    for (const end of this.#shared.endings.splice(0)) end();
+  }
+}
+
+function servicesOf(transport: Transport): Services {
+  const made = <S extends DescService>(service: S): Client<S> => createClient(service, transport);
+  return {
+    containers: made(Containers),
+    content: made(Content),
+    diff: made(Diff),
+    events: made(Events),
+    images: made(Images),
+    introspection: made(Introspection),
+    leases: made(Leases),
+    namespaces: made(Namespaces),
+    snapshots: made(Snapshots),
+    streaming: made(Streaming),
+    tasks: made(Tasks),
+    transfer: made(Transfer),
+    version: made(Version),
+  };
+}
