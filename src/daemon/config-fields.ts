@@ -2,7 +2,13 @@ import { invalidArgument } from "../errors/index.js";
 import { hidePassword, parseKeySpec } from "../ocicrypt/index.js";
 import { formatDuration, formatSize, parseDuration, parseSize } from "./units.js";
 
-export type TomlValue = string | number | boolean | readonly string[] | Readonly<Record<string, string>>;
+type PlainValue = string | number | boolean;
+export type TomlValue =
+  | PlainValue
+  | readonly string[]
+  | Readonly<Record<string, PlainValue | readonly string[]>>;
+
+export type OptionValues = Readonly<Record<string, PlainValue | readonly string[]>>;
 
 /** How the values of a key are read from TOML and from a flag, and written back. */
 interface FieldKind<T> {
@@ -80,6 +86,11 @@ export const textTableField = (
   given: FieldFacts & { initial: Readonly<Record<string, string>> },
 ): Field<Readonly<Record<string, string>>> => required({ ...given, kind: textTableKind });
 
+export const textField = (given: GivenText): Field<string> => required({ ...given, kind: oneTextKind });
+/** Values by names that somebody else's program knows. */
+export const optionsField = (given: FieldFacts & { initial: OptionValues }): Field<OptionValues> =>
+  required({ ...given, kind: optionsKind });
+
 type Exampled = FieldFacts & { readonly example: string };
 
 export const optionalTextField = (given: Exampled): Field<string | undefined> => optional(given, oneTextKind);
@@ -91,6 +102,12 @@ export const optionalListenField = (given: Exampled): Field<string | undefined> 
 export const optionalBooleanField = (given: FieldFacts & { example: boolean }): Field<boolean | undefined> =>
   optional(given, booleanKind);
 export const optionalSizeField = (given: Exampled): Field<number | undefined> => optional(given, sizeKind);
+export const optionalCountField = (
+  given: FieldFacts & { example: number; min: number; max: number },
+): Field<number | undefined> => {
+  const { min, max, ...facts } = given;
+  return optional(facts, countKind(min, max));
+};
 export const optionalChoiceField = <Choice extends string>(
   given: FieldFacts & { readonly example: Choice; readonly choices: readonly Choice[] },
 ): Field<Choice | undefined> => {
@@ -215,6 +232,21 @@ const textTableKind: FieldKind<Readonly<Record<string, string>>> = {
   },
   fromTexts: (texts) =>
     textTableKind.fromToml(Object.fromEntries(texts.map((text) => text.split(/=(.*)/s, 2)))),
+  toToml: (value) => value,
+};
+
+const optionsKind: FieldKind<OptionValues> = {
+  wanted: "table of texts, numbers, booleans and lists of texts",
+  fromToml(value) {
+    const isTable = typeof value === "object" && value !== null && !Array.isArray(value);
+    if (!isTable || Object.keys(value).length > LIST_LENGTH_MAX) throw wrong(this.wanted, value);
+    for (const option of Object.values(value)) {
+      if (Array.isArray(option)) textsKind.fromToml(option);
+      else if (!["string", "number", "boolean"].includes(typeof option)) throw wrong(this.wanted, option);
+    }
+    return { ...value } as OptionValues;
+  },
+  fromTexts: (texts) => textTableKind.fromTexts(texts),
   toToml: (value) => value,
 };
 

@@ -1,3 +1,4 @@
+import { cdi, cri, criCni, criImages, criRuntime, nri, nriValidator } from "./config-cri.js";
 import {
   booleanField,
   choiceField,
@@ -9,6 +10,7 @@ import {
   keysField,
   optionalListenField,
   optionalPathField,
+  optionalTextField,
   pathField,
   pathsField,
   sizeField,
@@ -61,12 +63,45 @@ const snapshotter = {
   }),
 } as const;
 
+/** (uid_t)-1 stands for nobody in particular (chown(2)). */
+const ID_MAX = 4_294_967_294;
+
 const daemon = {
   address: socketField({
     key: "address",
     initial: "/run/lazuli/lazuli-containerd.sock",
     meaning:
       "Unix socket on which `lazuli daemon` serves containerd's API: `ctr --address` and other clients take this path. `lazuli snapshotter` does not use it.",
+  }),
+  uid: countField({
+    key: "uid",
+    min: 0,
+    max: ID_MAX,
+    initial: 0,
+    meaning: "User who has the socket. Its mode is 0660: this user and the group below may connect.",
+  }),
+  gid: countField({
+    key: "gid",
+    min: 0,
+    max: ID_MAX,
+    initial: 0,
+    meaning:
+      "Group who has the socket. Whoever may connect is as good as root on the node. The folders above the socket have to let the group through, which the top `state` does not.",
+  }),
+  group: optionalTextField({
+    key: "group",
+    example: "containers",
+    meaning: "The same by its name in /etc/group, in place of `gid`.",
+  }),
+  receivedMessageBytesMax: sizeField({
+    key: "max_recv_message_size",
+    initial: "16MiB",
+    meaning: "Largest message that is taken from a client.",
+  }),
+  sentMessageBytesMax: sizeField({
+    key: "max_send_message_size",
+    initial: "16MiB",
+    meaning: "Largest message that is sent to a client.",
   }),
 } as const;
 
@@ -289,7 +324,22 @@ export const tableFields = {
   registry,
   metrics,
   log,
+  cri,
+  criImages,
+  criRuntime,
+  criCni,
+  nri,
+  nriValidator,
+  cdi,
 } as const;
+
+/** The operator's names of tables that lie in others. */
+const nestedTables: Readonly<Record<string, string>> = {
+  criImages: "cri.images",
+  criRuntime: "cri.runtime",
+  criCni: "cri.cni",
+  nriValidator: "nri.default_validator",
+};
 
 type ValuesOf<Fields> = {
   readonly [Name in keyof Fields]: Fields[Name] extends Field<infer Value> ? Value : never;
@@ -309,8 +359,10 @@ export type Config = ValuesOf<typeof topFields> & {
 
 /** A key with its place in both worlds. */
 export interface ConfigKey {
-  /** "" for a key at the top. */
+  /** The operator's name of its table, with dots where it lies in another; "" for a key at the top. */
   readonly table: string;
+  /** Name of the table in `Config`. */
+  readonly place: string;
   /** Name in `Config`. */
   readonly name: string;
   /** `layer.mount`, for people. */
@@ -324,12 +376,14 @@ export const configKeys: readonly ConfigKey[] = [
   ...Object.entries(tableFields).flatMap(([table, fields]) => keysOf(table, fields)),
 ];
 
-function keysOf(table: string, fields: object): ConfigKey[] {
+function keysOf(place: string, fields: object): ConfigKey[] {
+  const table = nestedTables[place] ?? place;
   return Object.entries(fields as Readonly<Record<string, Field<unknown>>>).map(([name, field]) => ({
     table,
+    place,
     name,
     path: table === "" ? field.key : `${table}.${field.key}`,
-    flag: field.flag ?? (table === "" ? field.key : `${table}-${field.key}`).replaceAll("_", "-"),
+    flag: field.flag ?? (table === "" ? field.key : `${table}-${field.key}`).replaceAll(/[_.]/g, "-"),
     field,
   }));
 }

@@ -1,3 +1,4 @@
+import { criRuntimes } from "./config-cri.js";
 import {
   durationField,
   type Field,
@@ -70,17 +71,35 @@ const snapshotter = {
   }),
 } as const;
 
+/** containerd's long words for kinds of plugins, and its short ones. */
+const proxyKinds = {
+  "io.containerd.snapshotter.v1": "snapshot",
+  "io.containerd.content.v1": "content",
+  "io.containerd.differ.v1": "diff",
+  "io.containerd.sandbox.controller.v1": "sandbox",
+} as const;
+
+type ProxyKind = (typeof proxyKinds)[keyof typeof proxyKinds];
+type ProxyType = keyof typeof proxyKinds | ProxyKind;
+const proxyTypes = [...Object.values(proxyKinds), ...Object.keys(proxyKinds)] as readonly ProxyType[];
+
+/** The short word for either. */
+export function proxyKind(type: ProxyType): ProxyKind {
+  return proxyKinds[type as keyof typeof proxyKinds] ?? (type as ProxyKind);
+}
+
 const proxyPlugin = {
   type: mandatoryChoiceField({
     key: "type",
-    choices: ["snapshot", "io.containerd.snapshotter.v1"] as const,
+    choices: proxyTypes,
     example: "snapshot",
-    meaning: "What is plugged in: a snapshotter.",
+    meaning:
+      "What is plugged in: a snapshotter, a content store, a differ or a sandbox controller; each also by containerd's long name.",
   }),
   address: mandatorySocketField({
     key: "address",
     example: "/run/soci-snapshotter-grpc/soci-snapshotter-grpc.sock",
-    meaning: "Unix socket on which it serves containerd's snapshots API. It need not be there yet.",
+    meaning: "Unix socket on which it serves containerd's API of its kind. It need not be there yet.",
   }),
   platform: optionalTextField({
     key: "platform",
@@ -102,13 +121,13 @@ const proxyPlugin = {
     key: "snapshotter",
     example: "overlayfs",
     meaning:
-      "The snapshotter's name in requests to it. Without the key: the table's name. Plugins take any; a containerd has several.",
+      "The snapshotter's name in requests to it. Without the key: the table's name. Plugins take any; a containerd has several. For snapshotters only.",
   }),
   namespace: optionalTextField({
     key: "namespace",
     example: "lazuli",
     meaning:
-      "Set it where a containerd serves at the address: everything is kept in this namespace of it, which must be used for nothing else, and is labelled so that its garbage collector leaves it. Without the key the namespace of each call goes with it, as plugins expect.",
+      "Set it where a containerd serves at the address: everything is kept in this namespace of it, which must be used for nothing else, and is labelled so that its garbage collector leaves it. Without the key the namespace of each call goes with it, as plugins expect. For snapshotters only.",
   }),
   connectTimeoutMs: durationField({
     key: "connect_timeout",
@@ -161,7 +180,7 @@ export const namedTableFields = {
   proxyPlugins: {
     key: "proxy_plugins",
     meaning:
-      "Snapshotters of others that `lazuli daemon` uses by their sockets, a table each by the name that clients ask for. The keys are containerd's, and four of our own. `lazuli snapshotter` does not use them.",
+      "Parts of others that `lazuli daemon` uses by their sockets, a table each by the name that clients ask for. The keys are containerd's, and four of our own. `lazuli snapshotter` does not use them.",
     example: "soci",
     fields: proxyPlugin,
   },
@@ -171,6 +190,14 @@ export const namedTableFields = {
       "Programs that make layers of other media types, as containerd runs them, a table each; its keys are containerd's. They come before lazuli's own decryption. Such layers are fetched whole, where `[layer] pull_whole` is on.",
     example: "ctd-decoder",
     fields: streamProcessor,
+  },
+  criRuntimes: {
+    key: "cri.runtime.runtimes",
+    meaning:
+      "Runtimes of Kubernetes, a table each by the handler's name in its RuntimeClass. Without a table `runc` there is one of type `io.containerd.runc.v2`.",
+    example: "kata",
+    initial: { runc: { runtime_type: "io.containerd.runc.v2" } },
+    fields: criRuntimes,
   },
 } as const;
 
@@ -182,6 +209,8 @@ export interface NamedTable {
   readonly meaning: string;
   /** A name for examples. */
   readonly example: string;
+  /** Tables that are there unless the file has its own of their names. */
+  readonly initial?: Readonly<Record<string, unknown>>;
   readonly fields: Readonly<Record<string, Field<unknown>>>;
 }
 

@@ -12,17 +12,23 @@ type Values = Record<string, unknown>;
 /** The named tables of a document, by their kinds' names in `Config`. Notes what is wrong. */
 export function readNamedTables(document: Record<string, unknown>, problems: string[]): Values {
   return Object.fromEntries(
-    namedTables.map((table) => [table.name, readKind(table, document[table.key], problems)]),
+    namedTables.map((table) => [table.name, readKind(table, valueAt(document, table.key), problems)]),
   );
 }
 
+/** What stands at a path such as `cri.runtime.runtimes`. */
+export function valueAt(document: Record<string, unknown>, path: string): unknown {
+  let value: unknown = document;
+  for (const part of path.split(".")) value = isTable(value) ? value[part] : undefined;
+  return value;
+}
+
 function readKind(table: NamedTable, value: unknown, problems: string[]): Record<string, Values> {
-  if (value === undefined) return {};
-  if (!isTable(value)) {
+  if (value !== undefined && !isTable(value)) {
     problems.push(`"${table.key}" must hold tables, written [${table.key}.${table.example}]`);
     return {};
   }
-  const entries = Object.entries(value);
+  const entries = Object.entries({ ...table.initial, ...value });
   if (entries.length > TABLES_MAX) {
     problems.push(`[${table.key}]: want at most ${TABLES_MAX} tables, got ${entries.length}`);
     return {};

@@ -2,6 +2,7 @@ import { stringify } from "smol-toml";
 import type { Field, TomlValue } from "./config-fields.js";
 import { type Config, type ConfigKey, configKeys } from "./config-keys.js";
 import { type NamedTable, namedTables } from "./config-named-tables.js";
+import { CONFIG_VERSION } from "./config-version.js";
 
 const COMMENT_WIDTH = 100;
 
@@ -17,11 +18,23 @@ const tableMeanings: Readonly<Record<string, string>> = {
   registry: "How registries are reached.",
   metrics: "Figures for Prometheus.",
   log: "The log on stderr.",
+  cri: "Kubernetes' Container Runtime Interface: the server of streams. Keys and defaults are containerd's.",
+  "cri.images": "Images of pods.",
+  "cri.runtime": "Containers of pods.",
+  "cri.cni": "Networks of pods.",
+  nri: "Plugins that see and change containers (Node Resource Interface).",
+  "nri.default_validator": "What such plugins may not change.",
+  cdi: "Devices that vendors describe (Container Device Interface).",
 };
 
 /** Every key with its meaning and default, as a file to start from: all values are commented out. */
 export function defaultConfigText(): string {
-  const lines = ["# lazuli's config. Every value that is shown is the default: uncomment what you change."];
+  const lines = [
+    "# lazuli's config. Every value that is shown is the default: uncomment what you change.",
+    "",
+    "# Form of this file. A lazuli that knows later forms reads this one too.",
+    `version = ${CONFIG_VERSION}`,
+  ];
   forEachTable((table, keys) => {
     lines.push("", ...(table === "" ? [] : [`[${table}]`]));
     for (const [index, key] of keys.entries()) {
@@ -35,9 +48,10 @@ export function defaultConfigText(): string {
 
 /** The config in force, as TOML that reads back to the same. Keys that are not set are left out. */
 export function dumpConfig(config: Config): string {
-  const lines: string[] = [];
+  const lines: string[] = [`version = ${CONFIG_VERSION}`];
   forEachTable((table, keys) => {
-    const place = (table === "" ? config : config[table as keyof Config]) as Record<string, unknown>;
+    const name = keys[0]!.place;
+    const place = (name === "" ? config : config[name as keyof Config]) as Record<string, unknown>;
     const set = keys.filter((key) => place[key.name] !== undefined);
     if (set.length === 0) return;
     if (table !== "") lines.push("", `[${table}]`);
@@ -59,6 +73,9 @@ export function configPage(): string {
     "",
     'Durations are texts such as `"30s"` or `"1m30s"`, sizes are texts such as `"64MiB"`. There are no special values:',
     "a key that can be off is a key that can be left out.",
+    "",
+    `The first line is \`version = ${CONFIG_VERSION}\`, the form of the file; without it a file is of form 1. \`lazuli config migrate\``,
+    "makes such a file from containerd's config, and lists what it left out.",
     "",
     "This page is generated (`node dist/src/cli/main.js config docs > docs/config.md`).",
   ];

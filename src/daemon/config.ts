@@ -1,10 +1,12 @@
 import { readFile } from "node:fs/promises";
 import { parse, TomlError } from "smol-toml";
 import { invalidArgument, LazuliError, notFound } from "../errors/index.js";
-import { type Config, type ConfigKey, configKeys, tableFields } from "./config-keys.js";
-import { isTable, readNamedTables } from "./config-named.js";
+import { checkDaemon } from "./config-daemon.js";
+import { type Config, type ConfigKey, configKeys } from "./config-keys.js";
+import { isTable, readNamedTables, valueAt } from "./config-named.js";
 import { namedTables } from "./config-named-tables.js";
 import { checkSnapshotters } from "./config-snapshotters.js";
+import { takeVersion } from "./config-version.js";
 import { nearestWord } from "./nearest.js";
 import { checkStreamProcessors } from "./stream-processors.js";
 
@@ -27,15 +29,17 @@ export interface ConfigSources {
 export function readConfig(sources: ConfigSources): Config {
   const problems: string[] = [];
   const document = sources.text === undefined ? {} : parseToml(sources.text, sources.file);
+  takeVersion(document, problems);
   findUnknown(document, problems);
   const config: Record<string, unknown> = readNamedTables(document, problems);
   for (const key of configKeys) {
-    const place = key.table === "" ? config : tableOf(config, key.table);
+    const place = key.place === "" ? config : tableOf(config, key.place);
     place[key.name] = effectiveValue(key, { document, sources, problems });
   }
   if (problems.length === 0) {
     problems.push(...checkSnapshotters(config as unknown as Config));
     problems.push(...checkStreamProcessors(config as unknown as Config));
+    problems.push(...checkDaemon(config as unknown as Config));
   }
   if (problems.length > 0) {
     throw invalidArgument(
@@ -103,25 +107,40 @@ function parseToml(text: string, file: string | undefined): Record<string, unkno
 }
 
 function findUnknown(document: Record<string, unknown>, problems: string[]): void {
-  const tables = Object.keys(tableFields);
-  for (const [name, value] of Object.entries(document)) {
-    if (namedTables.some(({ key }) => key === name)) continue;
-    if (tables.includes(name)) {
-      if (!isTable(value)) problems.push(`"${name}" must be a table, written [${name}]`);
-      else for (const key of Object.keys(value)) reportUnknown({ table: name, key, problems });
-    } else reportUnknown({ table: "", key: name, problems });
+  findUnknownIn({ table: "", values: document, problems });
+}
+
+const tableNames = [...new Set(configKeys.map(({ table }) => table))].filter((table) => table !== "");
+const namedNames = namedTables.map(({ key }) => key);
+
+function findUnknownIn(at: { table: string; values: Record<string, unknown>; problems: string[] }): void {
+  const { table, values, problems } = at;
+  for (const [key, value] of Object.entries(values)) {
+    const path = table === "" ? key : `${table}.${key}`;
+    const isInner =
+      tableNames.includes(path) || [...tableNames, ...namedNames].some((name) => name.startsWith(`${path}.`));
+    if (namedNames.includes(path)) continue;
+    if (!isInner) reportUnknown({ table, key, problems });
+    else if (isTable(value)) findUnknownIn({ table: path, values: value, problems });
+    else problems.push(`"${path}" must be a table, written [${path}]`);
   }
+}
+
+/** Names that may stand in a table: of keys, and of tables. */
+function knownIn(table: string): string[] {
+  const keys = configKeys.filter((key) => key.table === table).map((key) => key.field.key);
+  const prefix = table === "" ? "" : `${table}.`;
+  const inner = [...tableNames, ...namedNames]
+    .filter((name) => name.startsWith(prefix))
+    .map((name) => name.slice(prefix.length).split(".")[0]!);
+  return [...keys, ...inner];
 }
 
 function reportUnknown(at: { table: string; key: string; problems: string[] }): void {
   const siblings = configKeys.filter((key) => key.table === at.table).map((key) => key.field.key);
   if (siblings.includes(at.key)) return;
   const elsewhere = configKeys.find((key) => key.table !== at.table && key.field.key === at.key);
-  const candidates =
-    at.table === ""
-      ? [...siblings, ...Object.keys(tableFields), ...namedTables.map(({ key }) => key)]
-      : siblings;
-  const meant = nearestWord(at.key, candidates) ?? elsewhere?.path;
+  const meant = nearestWord(at.key, knownIn(at.table)) ?? elsewhere?.path;
   const place = at.table === "" ? "" : ` in [${at.table}]`;
   at.problems.push(
     `unknown key "${at.key}"${place}${meant === undefined ? "" : `, did you mean "${meant}"?`}`,
@@ -136,7 +155,7 @@ function effectiveValue(
   const flag = from.sources.flags?.[key.flag];
   const variable =
     field.environment === undefined ? undefined : from.sources.environment?.[field.environment];
-  const table = key.table === "" ? from.document : from.document[key.table];
+  const table = key.table === "" ? from.document : valueAt(from.document, key.table);
   const inFile = isTable(table) ? table[field.key] : undefined;
   try {
     if (flag !== undefined && flag.length > 0) return field.kind.fromTexts(flag);

@@ -24,6 +24,7 @@ import type { Running } from "./run-server.js";
 import { startScrubbing } from "./scrubbing.js";
 import { startOwnSnapshotters } from "./served-snapshotters.js";
 import { serverId } from "./server-id.js";
+import { socketOwner } from "./socket-owner.js";
 import { Startup } from "./startup.js";
 import { publishCollected, withContentEvents, withSnapshotEvents } from "./store-events.js";
 
@@ -155,7 +156,10 @@ async function serve(
 ): Promise<GrpcServer & { isReady: () => boolean }> {
   const server = await serveGrpc({
     socketPath: config.daemon.address,
-    mode: 0o600,
+    mode: 0o660,
+    owner: await socketOwner(config.daemon),
+    receivedBytesMax: config.daemon.receivedMessageBytesMax,
+    sentBytesMax: config.daemon.sentMessageBytesMax,
     routes,
     closeTimeoutMs: config.snapshotter.stopTimeoutMs,
   });

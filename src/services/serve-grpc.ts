@@ -1,9 +1,9 @@
 import { once } from "node:events";
-import { chmod, lstat, mkdtemp, rename, rm, unlink } from "node:fs/promises";
+import { chmod, chown, lstat, mkdtemp, rename, rm, unlink } from "node:fs/promises";
 import { createServer, type Http2Server, type ServerHttp2Session } from "node:http2";
 import { connect } from "node:net";
 import { dirname, join } from "node:path";
-import type { ConnectRouter } from "@connectrpc/connect";
+import type { ConnectRouter, Interceptor } from "@connectrpc/connect";
 import { connectNodeAdapter } from "@connectrpc/connect-node";
 import { failedPrecondition } from "../errors/index.js";
 
@@ -12,6 +12,13 @@ export interface ServeGrpcOptions {
   readonly socketPath: string;
   /** Who may connect. */
   readonly mode: 0o600 | 0o660;
+  /** Who has the socket; left out: who runs this. */
+  readonly owner?: { readonly uid: number; readonly gid: number } | undefined;
+  /** Largest messages; left out: containerd's limit. */
+  readonly receivedBytesMax?: number;
+  readonly sentBytesMax?: number;
+  /** Around every call, the first outermost. */
+  readonly interceptors?: readonly Interceptor[];
   readonly routes: readonly ((router: ConnectRouter) => void)[];
   /** Closes the server when it aborts. */
   readonly signal?: AbortSignal | undefined;
@@ -26,6 +33,8 @@ export interface GrpcServer {
 
 /** containerd's limit for a message in either direction. */
 const MESSAGE_BYTES_MAX = 16 * 1024 * 1024;
+/** Above what a gRPC message can be. */
+const COMPRESS_BYTES_MIN = 2 ** 32;
 const CLOSE_TIMEOUT_MS = 10_000;
 /** Longest wait for the one who may still listen on the socket. */
 const PROBE_TIMEOUT_MS = 2000;
@@ -33,16 +42,16 @@ const UNIMPLEMENTED = 12;
 
 /** Serves gRPC (HTTP/2 without TLS) on a Unix socket. @throws FAILED_PRECONDITION when somebody serves there already */
 export async function serveGrpc(options: ServeGrpcOptions): Promise<GrpcServer> {
-  const { socketPath, mode, signal } = options;
+  const { socketPath, signal } = options;
   signal?.throwIfAborted();
   await requireUnused(socketPath);
-  const server = createServer(handler(options.routes));
+  const server = createServer(handler(options));
   const sessions = new Set<ServerHttp2Session>();
   server.on("session", (session) => {
     sessions.add(session);
     session.on("close", () => sessions.delete(session));
   });
-  const inode = await listen(server, socketPath, mode);
+  const inode = await listen(server, options);
   let closing: Promise<void> | undefined;
   const close = (): Promise<void> => {
     signal?.removeEventListener("abort", onAbort);
@@ -59,26 +68,34 @@ export async function serveGrpc(options: ServeGrpcOptions): Promise<GrpcServer> 
   return { close };
 }
 
-function handler(routes: ServeGrpcOptions["routes"]): Parameters<typeof createServer>[1] {
+function handler(options: ServeGrpcOptions): Parameters<typeof createServer>[1] {
+  const { routes, interceptors = [], receivedBytesMax, sentBytesMax } = options;
+  const services = new Set<string>();
   return connectNodeAdapter({
+    interceptors: [...interceptors],
     routes: (router) => {
       for (const route of routes) route(router);
+      for (const { service } of router.handlers) services.add(service.typeName);
     },
     connect: false,
     grpcWeb: false,
     // No link is faster than a socket of this machine: nothing is worth compressing.
-    compressMinBytes: MESSAGE_BYTES_MAX,
-    readMaxBytes: MESSAGE_BYTES_MAX,
-    writeMaxBytes: MESSAGE_BYTES_MAX,
+    compressMinBytes: COMPRESS_BYTES_MIN,
+    readMaxBytes: receivedBytesMax ?? MESSAGE_BYTES_MAX,
+    writeMaxBytes: sentBytesMax ?? MESSAGE_BYTES_MAX,
     fallback: (request) => {
       // A 404 makes grpc-go say "closed the stream without sending trailers"; this makes it say "unimplemented".
       if (!("stream" in request)) return;
+      const [, service = "", method = ""] = request.url.split("/");
+      const unknown = services.has(service)
+        ? `method ${method} for service ${service}`
+        : `service ${service}`;
       request.stream.respond(
         {
           ":status": 200,
           "content-type": "application/grpc",
           "grpc-status": String(UNIMPLEMENTED),
-          "grpc-message": "unknown service or method",
+          "grpc-message": encodeURI(`unknown ${unknown}`),
         },
         { endStream: true },
       );
@@ -118,15 +135,16 @@ async function isAnswered(socketPath: string): Promise<boolean> {
 }
 
 /**
- * Binds in a private folder and moves the socket into place: nobody can connect before the mode is right, and an old
- * socket is replaced in one step. Returns the socket's inode.
+ * Binds in a private folder and moves the socket into place: nobody can connect before owner and mode are right, and an
+ * old socket is replaced in one step. Returns the socket's inode.
  */
-async function listen(server: Http2Server, socketPath: string, mode: number): Promise<number> {
+async function listen(server: Http2Server, { socketPath, mode, owner }: ServeGrpcOptions): Promise<number> {
   const folder = await mkdtemp(join(dirname(socketPath), ".l-"));
   try {
     const path = join(folder, "s");
     server.listen(path);
     await once(server, "listening");
+    if (owner !== undefined) await chown(path, owner.uid, owner.gid);
     await chmod(path, mode);
     const { ino } = await lstat(path);
     await rename(path, socketPath);

@@ -118,11 +118,71 @@ t.test("dumpConfig() reads back to the same config", async (t) => {
 t.test("defaultConfigText() changes nothing as it is, nor with every default uncommented", async (t) => {
   const text = defaultConfigText();
   t.strictSame(readConfig({ text }), readConfig({}));
-  const uncommented = text.replace(/^# ([a-z_]+ = )/gm, "$1");
+  const uncommented = text.replace(/^# ((?!group )[a-z_]+ = )/gm, "$1");
   const config = readConfig({ text: uncommented });
   t.equal(config.metrics.address, "127.0.0.1:9410", "an optional key shows its example");
   t.strictSame(config.layer, readConfig({}).layer);
   for (const key of configKeys) t.match(text, `# ${key.field.key} = `);
+});
+
+t.test("readConfig() reads the tables of Kubernetes, which lie in one another", async (t) => {
+  const text = `version = 1
+[cri]
+stream_server_port = 10010
+[cri.images]
+pinned_images = { sandbox = "registry.example/pause:1" }
+[cri.cni]
+bin_dirs = ["/usr/lib/cni"]
+[cri.runtime]
+unset_seccomp_profile = "runtime/default"
+[cri.runtime.runtimes.kata]
+runtime_type = "io.containerd.kata.v2"
+options = { ConfigPath = "/k.toml", Debug = true, Count = 2, List = ["a"] }
+[nri.default_validator]
+enable = true
+[cdi]
+enable_cdi = false
+`;
+  const config = readConfig({ text });
+  t.equal(config.cri.streamServerPort, 10_010);
+  t.strictSame(config.criImages.pinnedImages, { sandbox: "registry.example/pause:1" });
+  t.strictSame(config.criCni.binDirs, ["/usr/lib/cni"]);
+  t.equal(config.criRuntime.unsetSeccompProfile, "runtime/default");
+  t.equal(config.criRuntimes.runc?.runtimeType, "io.containerd.runc.v2", "is there unless it is changed");
+  t.strictSame(config.criRuntimes.kata?.options, {
+    ConfigPath: "/k.toml",
+    Debug: true,
+    Count: 2,
+    List: ["a"],
+  });
+  t.equal(config.nriValidator.enable, true);
+  t.equal(config.nri.disable, false);
+  t.equal(config.cdi.isEnabled, false);
+  t.strictSame(readConfig({ text: dumpConfig(config) }), config);
+  t.match(problemOf({ text: "[cri.imags]\nx = 1" }), 'unknown key "imags" in [cri], did you mean "images"?');
+  t.match(problemOf({ text: "[cri]\nruntime = 1" }), '"cri.runtime" must be a table, written [cri.runtime]');
+  t.match(problemOf({ text: "[cri.runtime]\nruntimes = 1" }), '"cri.runtime.runtimes" must hold tables');
+  t.match(
+    problemOf({ text: "[cri.runtime.runtimes.x]\noptions = {}" }),
+    "runtimes.x.runtime_type is missing",
+  );
+  t.match(problemOf({ text: "[cri.cni]\nconf_dirs = 1" }), 'in [cri.cni], did you mean "conf_dir"?');
+});
+
+t.test("readConfig() refuses files of another form, and tells whose they are", async (t) => {
+  t.match(problemOf({ text: "version = 2" }), "version: want 1, got 2: the file was written for another");
+  t.match(problemOf({ text: 'version = "1"' }), 'version: want 1, got "1"');
+  t.match(problemOf({ text: "version = 3\n[plugins.x]" }), /a config of containerd: `lazuli config migrate/);
+});
+
+t.test("readConfig() refuses a socket for others where they can't come", async (t) => {
+  const open = '[daemon]\naddress = "/run/lazuli-api/api.sock"\n';
+  t.match(readConfig({ text: `${open}gid = 5\nmax_recv_message_size = "4MiB"` }).daemon, {
+    gid: 5,
+    receivedMessageBytesMax: 4 * 1024 * 1024,
+  });
+  t.match(problemOf({ text: "[daemon]\ngid = 5" }), "nobody but root gets to a socket below state");
+  t.match(problemOf({ text: `${open}gid = 5\ngroup = "x"` }), "daemon.group and daemon.gid both");
 });
 
 t.test("docs/config.md and deploy/config.toml are what the table says", async (t) => {

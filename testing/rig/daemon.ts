@@ -7,7 +7,9 @@ import { startService } from "./service.js";
 export interface DaemonOptions {
   /** Everything it has lies below: config, root, state, socket, log. */
   readonly folder: string;
-  /** Further tables of the config file. */
+  /** Left out: a socket in the folder. */
+  readonly address?: string;
+  /** Further keys of the daemon, then further tables of the config file. */
   readonly config?: string;
   readonly env?: NodeJS.ProcessEnv;
 }
@@ -26,7 +28,7 @@ const program = fileURLToPath(new URL("../../../bin/lazuli", import.meta.url));
 /** `lazuli daemon` as a process of its own, on folders of its own. */
 export async function startDaemon(options: DaemonOptions): Promise<RunningDaemon> {
   const { folder } = options;
-  const address = join(folder, "daemon.sock");
+  const address = options.address ?? join(folder, "daemon.sock");
   const root = join(folder, "root");
   const logFile = join(folder, "lazuli.log");
   const configFile = join(folder, "config.toml");
