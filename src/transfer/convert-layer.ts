@@ -70,7 +70,8 @@ async function repack(options: ConvertLayerOptions, file: ScratchFile): Promise<
   const layer = options.options;
   const mode = feedMode(layer);
   const writer = new LayerWriter({ options: layer, pool: options.pool, file });
-  const cutter = new StreamCutter({ ...layer, cutsBehindContent: layer.dialect === "containers" });
+  const isContainers = layer.dialect === "containers";
+  const cutter = new StreamCutter({ ...layer, cutsBehindContent: isContainers, cutsZeros: isContainers });
   const feed = new TarFeed({ cutter, tarSplit: writer.tarSplit, mode });
   for await (const piece of piecesOf(options, mode)) {
     feed.push(piece);

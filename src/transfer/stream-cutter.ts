@@ -2,6 +2,7 @@ import { createHash, type Hash } from "node:crypto";
 import type { Digest } from "../bytes/index.js";
 import { assert } from "../errors/index.js";
 import type { WrittenEntry } from "../estargz/index.js";
+import { ZERO_BLOCK_BYTES, ZeroBlocks } from "./zero-blocks.js";
 
 /** What a TOC learns once the streams of a batch are packed, in order. */
 export type TocStep =
@@ -13,6 +14,7 @@ export type TocStep =
       readonly stream: number;
       readonly innerOffset: number;
       readonly length: number;
+      readonly isZeros: boolean;
     }
   /** Without a digest, that of the file's only chunk. */
   | { readonly kind: "end"; readonly digest: Digest | undefined };
@@ -31,11 +33,18 @@ const BATCH_BYTES = 1024 * 1024;
 /** Headers without a content between them are cut into streams of this: one stream of a million links would be held whole. */
 const HEADER_RUN_BYTES = 1024 * 1024;
 
+interface OpenChunk {
+  readonly piece: { readonly start: number; length: number };
+  readonly step: { readonly isZeros: boolean; length: number };
+}
+
 export interface StreamCutterOptions {
   readonly chunkSizeBytes: number;
   readonly streamSizeMinBytes: number;
   /** What follows a content begins a stream of its own. */
   readonly cutsBehindContent: boolean;
+  /** Zeros in a content are chunks of their own. */
+  readonly cutsZeros: boolean;
 }
 
 /**
@@ -55,7 +64,9 @@ export class StreamCutter {
   #streamCount = 0;
   #cutsNext = false;
   #fileLeft = 0;
-  #chunkLeft = 0;
+  /** The chunk that is being made: its piece and its step grow with it. */
+  #chunk: OpenChunk | undefined;
+  #zeroBlocks: ZeroBlocks | undefined;
   #fileHash: Hash | undefined;
 
   constructor(options: StreamCutterOptions) {
@@ -80,22 +91,16 @@ export class StreamCutter {
     assert(this.#fileLeft === 0, "the file before has all its content");
     this.#steps.push({ kind: "entry", entry });
     this.#fileLeft = size;
-    this.#fileHash = size > this.#options.chunkSizeBytes ? createHash("sha256") : undefined;
+    const { chunkSizeBytes, cutsZeros } = this.#options;
+    this.#zeroBlocks = cutsZeros ? new ZeroBlocks({ sizeBytes: size }) : undefined;
+    const aloneMax = cutsZeros ? Math.min(chunkSizeBytes, ZERO_BLOCK_BYTES) : chunkSizeBytes;
+    this.#fileHash = size > aloneMax ? createHash("sha256") : undefined;
   }
 
   content(bytes: Buffer): void {
     assert(bytes.length <= this.#fileLeft, "contents belong to a file");
-    for (let at = 0; at < bytes.length; ) {
-      if (this.#chunkLeft === 0) this.#beginChunk();
-      const taken = Math.min(bytes.length - at, this.#chunkLeft);
-      const piece = bytes.subarray(at, at + taken);
-      this.#append(piece);
-      this.#fileHash?.update(piece);
-      at += taken;
-      this.#chunkLeft -= taken;
-      this.#fileLeft -= taken;
-      if (this.#fileLeft === 0) this.#endFile();
-    }
+    if (this.#zeroBlocks === undefined) this.#part(bytes, false);
+    else for (const part of this.#zeroBlocks.push(bytes)) this.#part(part.bytes, part.isZeros);
   }
 
   /** The next content shares no stream with what came before. */
@@ -109,20 +114,42 @@ export class StreamCutter {
     if (this.#length > 0 || this.#steps.length > 0) this.#closeBatch();
   }
 
-  #beginChunk(): void {
-    const { chunkSizeBytes, streamSizeMinBytes } = this.#options;
-    if (this.#cutsNext || this.#open >= streamSizeMinBytes) this.#cut();
+  /** Bytes of a content of which all or none are known to be zeros. */
+  #part(bytes: Buffer, isZeros: boolean): void {
+    const { chunkSizeBytes } = this.#options;
+    for (let at = 0; at < bytes.length; ) {
+      let chunk = this.#chunk;
+      if (chunk === undefined || chunk.step.isZeros !== isZeros || chunk.step.length === chunkSizeBytes) {
+        chunk = this.#beginChunk(isZeros);
+      }
+      const taken = Math.min(bytes.length - at, chunkSizeBytes - chunk.step.length);
+      const piece = bytes.subarray(at, at + taken);
+      this.#append(piece);
+      this.#fileHash?.update(piece);
+      chunk.step.length += taken;
+      chunk.piece.length += taken;
+      at += taken;
+      this.#fileLeft -= taken;
+      if (this.#fileLeft === 0) this.#endFile();
+    }
+  }
+
+  #beginChunk(isZeros: boolean): OpenChunk {
+    if (this.#cutsNext || this.#open >= this.#options.streamSizeMinBytes) this.#cut();
     this.#cutsNext = false;
-    const length = Math.min(chunkSizeBytes, this.#fileLeft);
-    this.#chunkLeft = length;
-    const piece = this.#pieces.push({ start: this.#length, length }) - 1;
-    this.#steps.push({ kind: "chunk", piece, stream: this.#streamCount, innerOffset: this.#open, length });
+    const piece = { start: this.#length, length: 0 };
+    const place = { piece: this.#pieces.push(piece) - 1, stream: this.#streamCount, innerOffset: this.#open };
+    const step = { kind: "chunk" as const, ...place, length: 0, isZeros };
+    this.#steps.push(step);
+    this.#chunk = { piece, step };
+    return this.#chunk;
   }
 
   #endFile(): void {
     const hash = this.#fileHash;
     const digest = hash === undefined ? undefined : (`sha256:${hash.digest("hex")}` as Digest);
     this.#fileHash = undefined;
+    this.#chunk = undefined;
     this.#steps.push({ kind: "end", digest });
     if (this.#options.cutsBehindContent) this.#cut();
   }

@@ -8,6 +8,7 @@ import type { LayerReport } from "../../src/transfer/index.js";
 import { command } from "../../testing/rig/command.js";
 import { type ConversionRig, conversionRig } from "../../testing/transfer/converted.js";
 import { gnuTar, type MadeManifest, SmallImages, tarOf } from "../../testing/transfer/small-image.js";
+import { compileBlob, openBlob } from "../../testing/zstdchunked-read.js";
 
 const tar = tarOf({ "a.txt": "hello", "b.bin": Buffer.alloc(10_000, "b") });
 
@@ -279,3 +280,53 @@ t.test(
     }
   },
 );
+
+t.test("convertImage() marks zeros for containers/storage, and readers need not fetch them", async (t) => {
+  await using rig = await conversionRig();
+  const images = new SmallImages(join(rig.folder, "in"));
+  const zeros = (bytes: number): Buffer => Buffer.alloc(bytes);
+  const block = 65_536;
+  const files = {
+    only: zeros(3 * block + 100),
+    short: zeros(1000),
+    inside: Buffer.concat([Buffer.from("before"), zeros(4 * block), Buffer.from("behind")]),
+    behind: Buffer.concat([Buffer.alloc(block, "x"), zeros(block + 7)]),
+    without: Buffer.alloc(2 * block, "data"),
+  };
+  const sparse = tarOf(files);
+  const from = await images.name("v1", await images.image([{ tar: sparse }]));
+  const layers = { format: "zstdchunked", dialect: "containers", chunkSizeBytes: 2 * block } as const;
+  const { digest } = await rig.convert({ from, to: `oci:${join(rig.folder, "out")}:v1`, layers });
+  const manifest = parseManifest(await blobOf(rig, digest));
+  const layer = manifest.layers[0]!;
+  const blob = await blobOf(rig, layer.digest);
+  const { root, units } = compileBlob(blob, await openBlob(blob, layer.annotations));
+  const { toc } = await openBlob(blob, layer.annotations);
+  const { entries } = JSON.parse(toc.toString()) as {
+    entries: readonly { name: string; chunkSize?: number; chunkOffset?: number; chunkType?: string }[];
+  };
+  const marked = entries
+    .filter(({ chunkType }) => chunkType === "zeros")
+    .map(({ name, chunkOffset = 0, chunkSize }) => [name, chunkOffset, chunkSize]);
+  t.same(marked, [
+    ["only", 0, 2 * block],
+    ["only", 2 * block, block + 100],
+    ["inside", block, 2 * block],
+    ["inside", 3 * block, block],
+    ["behind", block, block + 7],
+  ]);
+  t.ok(root.children.size === Object.keys(files).length);
+  const fetched = units.reduce((sum, { dataLength }) => sum + dataLength, 0);
+  const whole = Object.values(files).reduce((sum, { length }) => sum + length, 0);
+  const left = marked.reduce((sum, [, , bytes]) => sum + Number(bytes), 0);
+  t.equal(fetched, whole - left, "a unit for all others");
+  const config = parseImageConfig(await blobOf(rig, manifest.config.digest));
+  t.same(config.diffIds, [sha256(sparse)], "the tar is as it was");
+  const plain = await rig.convert({
+    from: `oci:${join(rig.folder, "out")}:v1`,
+    to: `oci:${join(rig.folder, "out")}:plain`,
+    layers: { format: "uncompressed" },
+  });
+  const back = parseManifest(await blobOf(rig, plain.digest)).layers[0]!;
+  t.ok((await blobOf(rig, back.digest)).equals(sparse), "and comes back byte for byte");
+});
