@@ -17,6 +17,7 @@ import {
   socketField,
 } from "./config-fields.js";
 import type { namedTableFields } from "./config-named-tables.js";
+import { imageVerifier, transfer } from "./config-transfer.js";
 
 /**
  * Every key of the config, once: parsing, flags, `lazuli config default`, `lazuli config dump` and docs/config.md
@@ -331,6 +332,8 @@ export const tableFields = {
   nri,
   nriValidator,
   cdi,
+  transfer,
+  imageVerifier,
 } as const;
 
 /** The operator's names of tables that lie in others. */
@@ -339,6 +342,7 @@ const nestedTables: Readonly<Record<string, string>> = {
   criRuntime: "cri.runtime",
   criCni: "cri.cni",
   nriValidator: "nri.default_validator",
+  imageVerifier: "image_verifier",
 };
 
 type ValuesOf<Fields> = {

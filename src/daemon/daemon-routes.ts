@@ -18,6 +18,8 @@ import {
   sandboxControllerService,
   sandboxStoreService,
   snapshotsServiceOf,
+  streamingService,
+  transferService,
   versionService,
 } from "../services/index.js";
 import { healthService } from "../snapshotter-kit/index.js";
@@ -29,8 +31,9 @@ import { ladderOf } from "./mount-ladder.js";
 import type { NodeParts } from "./node-parts.js";
 import { type PluginsOptions, pluginsOf } from "./plugins.js";
 import type { ServedSnapshotter } from "./served-snapshotters.js";
+import type { DaemonTransfer } from "./transfer-parts.js";
 
-export interface DaemonRoutesOptions extends NodeParts {
+export interface DaemonRoutesOptions extends NodeParts, DaemonTransfer {
   readonly config: Config;
   readonly version: string;
   readonly metrics: Metrics;
@@ -68,6 +71,8 @@ export function daemonRoutes(options: DaemonRoutesOptions): readonly ((router: C
     versionService({ version, revision: "" }),
     sandboxStoreService(new SandboxTable({ metadata, now })),
     sandboxControllerService({ controllers: options.controllers, events }),
+    streamingService(options.streams),
+    transferService(options),
     healthService(),
     nodeService({
       version,

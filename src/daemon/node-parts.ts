@@ -6,13 +6,14 @@ import { type OpenLayerEngine, openLayerEngine } from "../layer/index.js";
 import { lockFolder, type Metadata, openMetadata } from "../metadata/index.js";
 import { log } from "../observe/index.js";
 import { needsProcessors, type StreamProcessor } from "../processors/index.js";
-import { Registry } from "../registry/index.js";
+import { Registry, type RegistryOptions } from "../registry/index.js";
 import {
   createLazySnapshotter,
   type LazySnapshotter,
   labelResolver,
   SociIndexes,
 } from "../snapshotters/index.js";
+import { SharedCredentials } from "../transfer/index.js";
 import type { Config } from "./config-keys.js";
 import { lazyTable } from "./config-snapshotters.js";
 import { containerdContent } from "./containerd-content.js";
@@ -49,6 +50,8 @@ export interface NodeParts {
   readonly metadata: Metadata;
   readonly binding: NativeBinding;
   readonly registry: Registry;
+  /** Credentials that clients gave, which the registry of the lazy layers takes too. */
+  readonly sharedCredentials: SharedCredentials;
   readonly engine: OpenLayerEngine;
   readonly snapshotter: LazySnapshotter;
   /** What the lazy snapshotter can do beyond the contract, in containerd's words. */
@@ -70,9 +73,10 @@ export async function startNodeParts(startup: Startup, options: NodePartsOptions
     (opened) => opened.close(),
   );
   const binding = await startup.part("native addon", () => loadBinding());
+  const sharedCredentials = new SharedCredentials();
   const registry = await startup.part(
     "registry",
-    () => makeRegistry(config, version),
+    () => makeRegistry(config, version, { credentials: [sharedCredentials] }),
     (made) => made.close(),
   );
   const processors = streamProcessorsOf(config);
@@ -96,7 +100,7 @@ export async function startNodeParts(startup: Startup, options: NodePartsOptions
   watchLayers(metrics, engine);
   watchPlane(metrics, engine.plane);
   const lazyCapabilities = overlayParts.capabilities;
-  return { metadata, binding, registry, engine, snapshotter, lazyCapabilities };
+  return { metadata, binding, registry, sharedCredentials, engine, snapshotter, lazyCapabilities };
 }
 
 interface SnapshotterParts extends NodePartsOptions {
@@ -173,7 +177,8 @@ async function lockState(folder: string): Promise<AsyncDisposable> {
   }
 }
 
-function makeRegistry(config: Config, version: string): Registry {
+/** `facts` come before what the config says. */
+export function makeRegistry(config: Config, version: string, facts: RegistryOptions): Registry {
   const { configPaths, dockerConfig, stallTimeoutMs, attempts, requestsPerHost } = config.registry;
   return new Registry({
     hostsDirectories: configPaths,
@@ -183,6 +188,7 @@ function makeRegistry(config: Config, version: string): Registry {
     retryAfterMaxMs: RETRY_AFTER_MAX_MS,
     requestsPerHostMax: requestsPerHost,
     userAgent: `lazuli/${version}`,
+    ...facts,
   });
 }
 

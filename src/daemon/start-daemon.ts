@@ -8,9 +8,11 @@ import {
   openLocalStore,
   type RepairSource,
 } from "../content/index.js";
+import { unimplemented } from "../errors/index.js";
 import { createEventExchange } from "../events/index.js";
 import { type GrpcServer, serveGrpc } from "../services/index.js";
 import { namespacedSnapshotter } from "../snapshotters/index.js";
+import type { LayerApplier } from "../transfer/index.js";
 import { withCallContext } from "./call-context.js";
 import { startCollection } from "./collection.js";
 import type { Config } from "./config-keys.js";
@@ -27,6 +29,7 @@ import { serverId } from "./server-id.js";
 import { socketOwner } from "./socket-owner.js";
 import { Startup } from "./startup.js";
 import { publishCollected, withContentEvents, withSnapshotEvents } from "./store-events.js";
+import { startTransfer } from "./transfer-parts.js";
 
 export interface StartDaemonOptions {
   readonly config: Config;
@@ -109,15 +112,12 @@ async function startParts(startup: Startup, options: StartDaemonOptions): Promis
       }),
     ({ scheduler }) => scheduler.close(),
   );
+  const shared = { ...options, ...node, events, content, blobs, snapshotters, served };
+  const transfer = await startTransfer(startup, { ...shared, applier: noApplier });
   const routes = daemonRoutes({
-    ...options,
-    ...node,
+    ...shared,
+    ...transfer,
     serverId: id,
-    events,
-    content,
-    blobs,
-    snapshotters,
-    served,
     collection,
     controllers: new Map(),
     deprecations: () => [],
@@ -139,6 +139,12 @@ async function startParts(startup: Startup, options: StartDaemonOptions): Promis
   );
   return node;
 }
+
+const noApplier: LayerApplier = {
+  apply: async ({ layer }) => {
+    throw unimplemented(`Cannot unpack ${layer.digest}`, { reason: "differ-missing" });
+  },
+};
 
 /** Blobs that the registry of a lazy layer has can be had again. */
 function repairSource(source: LogicalSource): RepairSource {

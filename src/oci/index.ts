@@ -33,5 +33,5 @@ export {
   layerType,
   mediaTypes,
 } from "./media-types.js";
-export { selectPlatform } from "./platform.js";
+export { platformKey, runsPlatform, selectPlatform } from "./platform.js";
 export { makeReference, parseReference, type Reference } from "./reference.js";

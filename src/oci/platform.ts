@@ -71,6 +71,16 @@ function normal(platform: Platform): Platform {
   return { os: platform.os.toLowerCase(), architecture, ...(variant === "" ? {} : { variant }) };
 }
 
+/** Whether a machine runs what is built for another platform, as containerd's `platforms.Only` has it. */
+export function runsPlatform(machine: Platform, built: Platform): boolean {
+  return acceptedPlatforms(machine).includes(keyOf(built));
+}
+
+/** `linux/arm64`, `linux/arm/v7`: the same for all ways to write one. */
+export function platformKey(platform: Platform): string {
+  return keyOf(platform);
+}
+
 function keyOf(platform: Platform): string {
   const { os, architecture, variant } = normal(platform);
   return variant === undefined ? `${os}/${architecture}` : `${os}/${architecture}/${variant}`;

@@ -17,6 +17,8 @@ const DOCKER_HUB_HOST = "registry-1.docker.io";
 export class Hosts {
   readonly #directories: readonly string[];
   readonly #clock: Clock;
+  readonly #defaultScheme: "http" | "https" | undefined;
+  readonly #headers: Readonly<Record<string, readonly string[]>>;
   readonly #known = new BoundedMap<
     string,
     { readonly untilMs: number; readonly endpoints: readonly Endpoint[] }
@@ -24,9 +26,18 @@ export class Hosts {
     entriesMax: HOSTS_CACHE_MAX,
   });
 
-  constructor(options: { directories: readonly string[]; clock: Clock }) {
+  constructor(options: {
+    directories: readonly string[];
+    clock: Clock;
+    /** Of registries that no hosts.toml says anything of. */
+    defaultScheme?: "http" | "https" | undefined;
+    /** Sent to every endpoint; those of a hosts.toml win. */
+    headers?: Readonly<Record<string, readonly string[]>> | undefined;
+  }) {
     this.#directories = options.directories;
     this.#clock = options.clock;
+    this.#defaultScheme = options.defaultScheme;
+    this.#headers = options.headers ?? {};
   }
 
   /**
@@ -37,7 +48,7 @@ export class Hosts {
   async endpoints(registry: string): Promise<readonly Endpoint[]> {
     const known = this.#known.get(registry);
     if (known !== undefined && known.untilMs > this.#clock.monotonicMs()) return known.endpoints;
-    const endpoints = await this.#find(registry).catch((error: unknown) => {
+    const endpoints = await this.#withHeaders(registry).catch((error: unknown) => {
       if (known === undefined || !(error instanceof LazuliError)) throw error;
       // A slip in an edit must not take away what running containers read.
       log.warn("Cannot use the hosts configuration, going on with the one from before", {
@@ -50,6 +61,11 @@ export class Hosts {
     return endpoints;
   }
 
+  async #withHeaders(registry: string): Promise<readonly Endpoint[]> {
+    const endpoints = await this.#find(registry);
+    return endpoints.map((endpoint) => ({ ...endpoint, headers: { ...this.#headers, ...endpoint.headers } }));
+  }
+
   async #find(registry: string): Promise<readonly Endpoint[]> {
     for (const directory of this.#directories) {
       for (const name of folderNames(registry)) {
@@ -58,7 +74,9 @@ export class Hosts {
         if (names !== undefined) return await endpointsOfFolder({ folder, names, registry });
       }
     }
-    return [defaultEndpoint(registry, defaultTls)];
+    const endpoint = defaultEndpoint(registry, defaultTls);
+    if (this.#defaultScheme === undefined) return [endpoint];
+    return [{ ...endpoint, origin: `${this.#defaultScheme}://${endpoint.host}` }];
   }
 }
 
@@ -169,6 +187,11 @@ function defaultEndpoint(registry: string, tls: TlsFacts): Endpoint {
     connectTimeoutMs: undefined,
     namespace: undefined,
   };
+}
+
+/** How a registry is asked that no hosts.toml says anything of. */
+export function usualScheme(registry: string): "http" | "https" {
+  return defaultUrl(registry).protocol === "http:" ? "http" : "https";
 }
 
 /** Plain HTTP for registries on this machine, as containerd does. */

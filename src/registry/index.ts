@@ -10,6 +10,7 @@ export { type Clock, systemClock } from "./clock.js";
 export type { Credential, CredentialProvider, CredentialQuery } from "./credential.js";
 export { DockerConfigCredentials, defaultDockerConfigPaths } from "./docker-config.js";
 export { distrustChannel, type RequestKind, requestChannel, retryChannel } from "./events.js";
+export { usualScheme } from "./hosts.js";
 export type { PushBlob, PushManifest, PushOutcome, PushTarget } from "./push-target.js";
 export type { ListReferrers } from "./referrers.js";
 export { type FetchedManifest, type OpenBlob, Registry, type RegistryOptions } from "./registry.js";

@@ -23,6 +23,10 @@ import { readVerified } from "./verified-read.js";
 export interface RegistryOptions {
   /** containerd's `certs.d` folders, searched in order. */
   readonly hostsDirectories?: readonly string[];
+  /** Of registries that no hosts.toml says anything of; https by default, and http for those on this machine. */
+  readonly defaultScheme?: "http" | "https" | undefined;
+  /** Sent to every registry and mirror; may hold secrets. */
+  readonly headers?: Readonly<Record<string, readonly string[]>> | undefined;
   /** Docker config.json files, asked in order; `$DOCKER_CONFIG` or `~/.docker` by default. */
   readonly dockerConfigPaths?: readonly string[];
   /** Asked before the Docker configs, in order. */
@@ -86,7 +90,8 @@ export class Registry {
     const policy = options.retry ?? defaultRetry;
     const requestsPerHostMax = options.requestsPerHostMax ?? 16;
     const states = new HostStates({ clock, requestsPerHostMax });
-    this.#hosts = new Hosts({ directories: options.hostsDirectories ?? [], clock });
+    const { defaultScheme, headers } = options;
+    this.#hosts = new Hosts({ directories: options.hostsDirectories ?? [], clock, defaultScheme, headers });
     this.#transport = new Transport({
       stallTimeoutMs: options.stallTimeoutMs ?? 10_000,
       connectTimeoutMs: options.connectTimeoutMs ?? 5_000,

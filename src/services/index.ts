@@ -30,4 +30,6 @@ export { sandboxStoreService } from "./sandbox-store-service.js";
 export { type GrpcServer, type ServeGrpcOptions, serveGrpc } from "./serve-grpc.js";
 export { infoMessage, mountMessages, nanosecondsOf, timestampOf } from "./snapshot-messages.js";
 export { type SnapshotterOf, snapshotsService, snapshotsServiceOf } from "./snapshots-service.js";
+export { streamingService } from "./streaming-service.js";
+export { type TransferServiceOptions, transferService } from "./transfer-service.js";
 export { versionService } from "./version-service.js";

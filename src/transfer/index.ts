@@ -29,5 +29,29 @@ export { type IndexImageOptions, type IndexReport, indexImage } from "./index-im
 export { type LayerOptions, layerOptions, type TargetFormat, targetFormats } from "./layer-options.js";
 export { layoutSource, layoutTarget } from "./layout-image.js";
 export { openImageSource, openImageTarget } from "./open-image.js";
+export { openTransferRegistry, type RegistryFacts } from "./open-transfer-registry.js";
 export { type PushedIndex, type PushIndexOptions, pushIndexes } from "./push-index.js";
 export { registrySource, registryTarget } from "./registry-image.js";
+export { SharedCredentials } from "./shared-credentials.js";
+export { streamCredentials } from "./stream-credentials.js";
+export type {
+  ExportWish,
+  ExtraReference,
+  ImageStoreWish,
+  LazyMode,
+  RegistryAccess,
+  TransferCall,
+  TransferEvent,
+  TransferParts,
+  TransferRegistry,
+  UnpackTarget,
+  UnpackWish,
+} from "./transfer-contract.js";
+export { createTransferrer, type Transferrer } from "./transferrer.js";
+export type { LayerApplier } from "./unpack-layer.js";
+export {
+  type FolderVerifierOptions,
+  folderVerifier,
+  type ImageVerifier,
+  type Judgement,
+} from "./verify-image.js";
