@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Builds the native addon into build/Release/lazuli.node, from headers that came with Node: nothing is downloaded.
+# Builds the native addon into build/Release/lazuli.node, from headers that came with Node, and the static programs of
+# native/programs beside it: nothing is downloaded.
 # Does nothing when it is newer than all that it is made from.
 #   build-native.sh          the addon
 #   build-native.sh asan     builds native/core without Node, with AddressSanitizer and UBSan, and runs native/test
@@ -36,8 +37,19 @@ build_addon() {
     fail "node-gyp failed, see above"
   fi
   rm -f "$log"
+  build_programs
   touch "$addon"
   printf '%s\n' "$made_from" >"$stamp"
+}
+
+# lazuli_pause.cc becomes lazuli-pause. Containers and other machines run them: they need no library.
+build_programs() {
+  local source name
+  for source in native/programs/*.cc; do
+    name=$(basename "$source" .cc)
+    g++ -std=c++20 -Os -s -static -fno-exceptions -fno-rtti -Wall -Wextra -Werror -D_FILE_OFFSET_BITS=64 -Inative \
+      "$source" -o "build/Release/${name//_/-}"
+  done
 }
 
 run_sanitized() {
