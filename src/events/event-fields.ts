@@ -7,6 +7,7 @@ import { file_containerd_events_image } from "../../gen/containerd/events/image_
 import { file_containerd_events_namespace } from "../../gen/containerd/events/namespace_pb.js";
 import { file_containerd_events_sandbox } from "../../gen/containerd/events/sandbox_pb.js";
 import { file_containerd_events_snapshot } from "../../gen/containerd/events/snapshot_pb.js";
+import { file_containerd_events_task } from "../../gen/containerd/events/task_pb.js";
 
 const known = createRegistry(
   file_containerd_events_container,
@@ -15,6 +16,7 @@ const known = createRegistry(
   file_containerd_events_namespace,
   file_containerd_events_sandbox,
   file_containerd_events_snapshot,
+  file_containerd_events_task,
 );
 
 /**
