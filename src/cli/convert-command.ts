@@ -37,7 +37,7 @@ export const convertCommand: Command = {
   positionalsMin: 2,
   positionalsMax: 2,
   description: [
-    "Reads an image, converts its layers to `estargz`, `zstdchunked` or `uncompressed`, or leaves them as they are and adds an index by which they are lazy (`soci`, version 2), and writes it to another place, which gets the name only when everything is there. SOURCE and TARGET are REGISTRY/REPOSITORY:TAG, oci:FOLDER[:NAME] or oci-archive:FILE[:NAME]. No daemon is needed.",
+    "Reads an image, converts its layers to `estargz`, `zstdchunked` or `uncompressed`, or leaves them as they are and adds an index by which they are lazy (`soci`, version 2), and writes it to another place, which gets the name only when everything is there. SOURCE and TARGET are REGISTRY/REPOSITORY:TAG, oci:FOLDER[:NAME] or oci-archive:FILE[:NAME]; SOURCE may also be docker-archive:FILE[:NAME], as `docker save` writes it. No daemon is needed.",
     "The same source, options and release of Node make the same bytes, however many processors there are. Layers that are in the format already pass through; encrypted layers, those that may not be distributed, and those that the format can't express stay as they are, and the report says why. Attestations and artifacts in an index are copied. A layer whose tar is not what the image's config says is refused.",
     "What became of each layer is noted below `--record`: a run that was stopped goes on behind the layers that are at the target already, and images that share layers convert them once.",
   ],

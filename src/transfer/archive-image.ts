@@ -1,24 +1,16 @@
 import { createHash, randomBytes } from "node:crypto";
-import { type FileHandle, open, rename, rm, stat } from "node:fs/promises";
-import { type ByteString, bytesOfText, type Digest, digestAlgorithm } from "../bytes/index.js";
+import { type FileHandle, open, rename, rm } from "node:fs/promises";
+import { bytesOfText, type Digest, digestAlgorithm } from "../bytes/index.js";
 import { dataLoss, notFound } from "../errors/index.js";
 import { type Descriptor, MANIFEST_BYTES_MAX, parseIndex } from "../oci/index.js";
 import type { PushBlob, PushOutcome } from "../registry/index.js";
-import { readTar, TarWriter } from "../tar/index.js";
+import { TarWriter } from "../tar/index.js";
+import { type Member, readMember, readMembers } from "./archive-members.js";
 import type { ImageSource, ImageTarget } from "./contract.js";
 import { readBlob } from "./copy-blob.js";
-import { entryPath } from "./entry-path.js";
 import { fileBlob } from "./file-blob.js";
 import { chosenEntry, LAYOUT_MARK, layoutIndex } from "./layout-index.js";
 import { suffixedName } from "./suffixed-name.js";
-
-interface Member {
-  readonly offset: number;
-  readonly size: number;
-}
-
-/** Files of an archive; an image has hundreds. */
-const MEMBERS_MAX = 100_000;
 
 /** An image in a tar of an OCI layout, for reading in place. @throws NOT_FOUND */
 export async function archiveSource(path: string, name: string | undefined): Promise<ImageSource> {
@@ -36,7 +28,10 @@ export async function archiveSource(path: string, name: string | undefined): Pro
       hint: "Give a file that skopeo, buildah, ctr or lazuli has written as oci-archive:<file>",
     });
   }
-  const entry = chosenEntry(parseIndex(await readMember(path, index)).manifests, { name, folder: path });
+  const entry = chosenEntry(parseIndex(await readMember(path, index, MANIFEST_BYTES_MAX)).manifests, {
+    name,
+    folder: path,
+  });
   const openBlob: ImageSource["openBlob"] = async ({ digest, size }) =>
     await fileBlob({ path, digest, size, offset: member(blobName(digest)).offset });
   const source: ImageSource = {
@@ -196,34 +191,4 @@ class ArchiveWriter implements AsyncDisposable {
 
 function blobName(digest: Digest): string {
   return `blobs/${digest.replace(":", "/")}`;
-}
-
-async function readMembers(path: string): Promise<ReadonlyMap<string, Member>> {
-  const { size } = await stat(path);
-  await using file = await openForReading(path);
-  const read = async (range: { offset: number; length: number }): Promise<Buffer> => {
-    const bytes = Buffer.alloc(range.length);
-    const { bytesRead } = await file.handle.read(bytes, 0, range.length, range.offset);
-    return bytes.subarray(0, bytesRead);
-  };
-  const members = new Map<string, Member>();
-  for await (const entry of readTar({ size, read })) {
-    const name: ByteString | undefined = entryPath(entry.name);
-    if (entry.kind !== "file" || entry.sparse !== undefined || name === undefined) continue;
-    if (members.size >= MEMBERS_MAX) break;
-    members.set(name, { offset: entry.dataOffset, size: entry.size });
-  }
-  return members;
-}
-
-async function readMember(path: string, { offset, size }: Member): Promise<Buffer> {
-  await using file = await openForReading(path);
-  const bytes = Buffer.alloc(Math.min(size, MANIFEST_BYTES_MAX));
-  const { bytesRead } = await file.handle.read(bytes, 0, bytes.length, offset);
-  return bytes.subarray(0, bytesRead);
-}
-
-async function openForReading(path: string): Promise<AsyncDisposable & { readonly handle: FileHandle }> {
-  const handle = await open(path, "r");
-  return { handle, [Symbol.asyncDispose]: async () => await handle.close() };
 }

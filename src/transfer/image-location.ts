@@ -5,12 +5,22 @@ import { parseReference } from "../oci/index.js";
 /** Where an image lies, as skopeo writes it; a text without a scheme is a registry's. */
 export type ImageLocation =
   | { readonly kind: "registry"; readonly reference: string }
-  | { readonly kind: "layout" | "archive"; readonly path: string; readonly name: string | undefined };
+  | {
+      readonly kind: "layout" | "archive" | "docker-archive";
+      readonly path: string;
+      readonly name: string | undefined;
+    };
 
-const schemes = { "docker://": "registry", "oci:": "layout", "oci-archive:": "archive" } as const;
+const schemes = {
+  "docker://": "registry",
+  "docker-archive:": "docker-archive",
+  "oci:": "layout",
+  "oci-archive:": "archive",
+} as const;
 
 /**
- * Reads `[docker://]<reference>`, `oci:<folder>[:<name>]` or `oci-archive:<file>[:<name>]`. A name may have no slash.
+ * Reads `[docker://]<reference>`, `oci:<folder>[:<name>]` or `oci-archive:<file>[:<name>]`, whose names may have no slash,
+ * or `docker-archive:<file>[:<reference>]`, whose path may have no colon.
  * @throws INVALID_ARGUMENT
  */
 export function parseImageLocation(text: string): ImageLocation {
@@ -18,8 +28,9 @@ export function parseImageLocation(text: string): ImageLocation {
   const kind = scheme?.[1] ?? "registry";
   const rest = scheme === undefined ? text : text.slice(scheme[0].length);
   if (kind === "registry") return { kind, reference: parseReference(rest).toString() };
-  const colon = rest.lastIndexOf(":");
-  const hasName = colon > rest.lastIndexOf("/");
+  const isDocker = kind === "docker-archive";
+  const colon = isDocker ? rest.indexOf(":") : rest.lastIndexOf(":");
+  const hasName = isDocker ? colon >= 0 : colon > rest.lastIndexOf("/");
   const path = hasName ? rest.slice(0, colon) : rest;
   if (path === "") {
     throw invalidArgument(
@@ -27,7 +38,7 @@ export function parseImageLocation(text: string): ImageLocation {
       {
         subject: text,
         reason: "location-invalid",
-        hint: "Write registry/repository:tag, oci:<folder>[:<name>] or oci-archive:<file>[:<name>]",
+        hint: "Write registry/repository:tag, oci:<folder>[:<name>], oci-archive:<file>[:<name>] or docker-archive:<file>[:<reference>]",
       },
     );
   }
