@@ -1,4 +1,4 @@
-import { notFound } from "../errors/index.js";
+import { invalidArgument, notFound } from "../errors/index.js";
 import { applyEdits } from "./apply-edits.js";
 import type { CdiDevice, CdiSpec } from "./contract.js";
 import { checkDeviceNames } from "./device-name.js";
@@ -21,7 +21,7 @@ export interface CdiInventory {
 export interface DeviceRegistry {
   /**
    * A copy of an OCI runtime spec with the devices in it. Folders are looked at anew each time.
-   * @throws INVALID_ARGUMENT (`cdi-name-invalid`) for a name that is none; NOT_FOUND (`cdi-device-unresolvable`,
+   * @throws INVALID_ARGUMENT (`cdi-name-invalid`, `cdi-runtime-spec-invalid`) for a name or spec that is none; NOT_FOUND (`cdi-device-unresolvable`,
    * naming devices and folders); FAILED_PRECONDITION (`cdi-host-device`)
    */
   inject<Spec extends object>(spec: Spec, names: readonly string[]): Promise<Spec>;
@@ -41,11 +41,15 @@ export function openDeviceRegistry(options: { readonly folders: readonly string[
       const missing = names.filter((name) => !devices.has(name));
       if (missing.length > 0) throw unresolvable(missing, folders, problems);
       const done = new Set<CdiSpec>();
-      for (const name of names) {
-        const { file, device } = devices.get(name)!;
-        if (!done.has(file)) await applyEdits(copy as RuntimeSpec, file.edits);
-        done.add(file);
-        await applyEdits(copy as RuntimeSpec, device.edits);
+      try {
+        for (const name of names) {
+          const { file, device } = devices.get(name)!;
+          if (!done.has(file)) await applyEdits(copy as RuntimeSpec, file.edits);
+          done.add(file);
+          await applyEdits(copy as RuntimeSpec, device.edits);
+        }
+      } catch (thrown) {
+        throw thrown instanceof TypeError ? specInvalid(names, thrown) : thrown;
       }
       return copy;
     },
@@ -54,6 +58,15 @@ export function openDeviceRegistry(options: { readonly folders: readonly string[
       return { devices: [...devices.keys()].sort(), problems };
     },
   };
+}
+
+/** Lists and objects are where they should be in every spec that a runtime takes. */
+function specInvalid(names: readonly string[], cause: TypeError): Error {
+  return invalidArgument("Cannot inject CDI devices: want a runtime spec, got another object", {
+    subject: names.join(", "),
+    reason: "cdi-runtime-spec-invalid",
+    cause,
+  });
 }
 
 interface Candidate {

@@ -36,9 +36,9 @@ export function putDevice(spec: RuntimeSpec, device: RuntimeDevice): void {
 }
 
 export function removeDevice(spec: RuntimeSpec, path: string): void {
-  const devices = spec.linux?.devices;
-  if (devices === undefined || spec.linux === undefined) return;
-  spec.linux.devices = devices.filter((device) => device.path !== path);
+  // Go writes null for some of what is absent.
+  if (!spec.linux?.devices) return;
+  spec.linux.devices = spec.linux.devices.filter((device) => device.path !== path);
 }
 
 /** Adds a rule to the cgroup's devices; later rules stand above earlier ones. */
@@ -60,7 +60,7 @@ export function putMount(spec: RuntimeSpec, mount: RuntimeMount): void {
 }
 
 export function removeMount(spec: RuntimeSpec, destination: string): void {
-  if (spec.mounts === undefined) return;
+  if (!spec.mounts) return;
   spec.mounts = spec.mounts.filter((mount) => mount.destination !== destination);
 }
 

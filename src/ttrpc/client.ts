@@ -178,7 +178,7 @@ class StreamClient implements TtrpcClient {
     if (body === undefined) {
       pending.reject(
         resourceExhausted("Cannot take an answer: want at most 4 MiB, got more", {
-          reason: "ttrpc-message-too-long",
+          reason: "ttrpc-answer-too-long",
         }),
       );
       return;

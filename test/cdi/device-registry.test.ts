@@ -277,6 +277,16 @@ t.test("inject() refuses names that are none and devices that the host lacks", a
       name,
     );
   }
+  await writeFile(join(low, "good.json"), specFile({ kind: "vendor.com/ok", devices: [withEnv("x", "1")] }));
+  for (const spec of [{ process: { env: "text" } }, { process: "text" }, { process: { env: [1] } }]) {
+    await t.rejects(registry.inject(spec, ["vendor.com/ok=x"]), {
+      code: "INVALID_ARGUMENT",
+      reason: "cdi-runtime-spec-invalid",
+    });
+  }
+  t.same(await registry.inject<object>({ process: { env: null } }, ["vendor.com/ok=x"]), {
+    process: { env: ["WHICH=1"] },
+  });
   await t.rejects(registry.inject({}, Array(1025).fill("vendor.com/gpu=file")), {
     code: "INVALID_ARGUMENT",
     reason: "cdi-too-many-devices",

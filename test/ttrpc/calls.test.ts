@@ -151,7 +151,7 @@ t.test("call() survives answers that are wrong", async (t) => {
     bytes[8] = 2;
     return bytes;
   };
-  await t.rejects(client.call(forward, {}), { code: "RESOURCE_EXHAUSTED", reason: "ttrpc-message-too-long" });
+  await t.rejects(client.call(forward, {}), { code: "RESOURCE_EXHAUSTED", reason: "ttrpc-answer-too-long" });
   answer = (streamId) =>
     Buffer.concat([
       good(streamId + 2),
