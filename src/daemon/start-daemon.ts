@@ -23,6 +23,7 @@ import { serveMetrics } from "./metrics-server.js";
 import { type NodeParts, startNodeParts } from "./node-parts.js";
 import { startProxiedSnapshotters } from "./proxied-snapshotters.js";
 import type { Running } from "./run-server.js";
+import { startSandboxControllers } from "./sandbox-controllers.js";
 import { startScrubbing } from "./scrubbing.js";
 import { startOwnSnapshotters } from "./served-snapshotters.js";
 import { serverId } from "./server-id.js";
@@ -114,12 +115,13 @@ async function startParts(startup: Startup, options: StartDaemonOptions): Promis
   );
   const shared = { ...options, ...node, events, content, blobs, snapshotters, served };
   const transfer = await startTransfer(startup, { ...shared, applier: noApplier });
+  const controllers = await startSandboxControllers(startup, { ...options, binding });
   const routes = daemonRoutes({
     ...shared,
     ...transfer,
     serverId: id,
     collection,
-    controllers: new Map(),
+    controllers,
     deprecations: () => [],
     info: {},
   });

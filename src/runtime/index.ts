@@ -13,5 +13,6 @@
 export type * from "./contract.js";
 export { serveShimEvents } from "./event-messages.js";
 export type * from "./sandbox-contract.js";
+export { openShimSandboxes, type ShimSandboxes, type ShimSandboxesOptions } from "./shim-sandboxes.js";
 export { openTaskManager, type TaskManagerOptions } from "./task-manager.js";
 export type { RuntimeTimeouts } from "./timeouts.js";
