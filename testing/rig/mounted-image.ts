@@ -1,6 +1,6 @@
 import { randomBytes } from "node:crypto";
 import { mkdtemp, rmdir } from "node:fs/promises";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { chainIds, parseImageConfig } from "../../src/oci/index.js";
 import { command } from "./command.js";
 import type { Containerd } from "./containerd.js";
@@ -26,7 +26,7 @@ export async function mountImage(options: {
   const snapshots = async (...words: string[]): Promise<string> =>
     (await containerd.ctr(["snapshots", "--snapshotter", snapshotter, ...words])).stdout;
   await snapshots("prepare", key, await topChainId(containerd, options.image));
-  await command("bash", ["-ec", await snapshots("mounts", folder, key)]);
+  await command("bash", ["-ec", withShortLowers(await snapshots("mounts", folder, key))]);
   return {
     folder,
     [Symbol.asyncDispose]: async () => {
@@ -35,6 +35,19 @@ export async function mountImage(options: {
       await snapshots("rm", key);
     },
   };
+}
+
+/** What mount(2) takes of options: a page. */
+const OPTIONS_BYTES_MAX = 4096;
+
+/** As containerd does it by itself: many lower folders by their names below the one that all lie in. */
+function withShortLowers(script: string): string {
+  const lowers = /lowerdir=([^ ,\n]+)/.exec(script)?.[1];
+  if (lowers === undefined || lowers.length < OPTIONS_BYTES_MAX / 2) return script;
+  const [first = "", ...others] = lowers.split(":");
+  let common = dirname(first);
+  while (!others.every((other) => other.startsWith(`${common}/`))) common = dirname(common);
+  return `cd ${common}; ${script.replace(lowers, lowers.replaceAll(`${common}/`, ""))}`;
 }
 
 /** A manifest, or an index of some. */

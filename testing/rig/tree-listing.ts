@@ -3,7 +3,8 @@ import { command } from "./command.js";
 /** What the eStargz converter adds at the root of a tar; a lazy mount does not show it. */
 export const formatFiles = ["stargz.index.json", ".prefetch.landmark", ".no.prefetch.landmark"];
 
-const script = String.raw`
+/** For bash, with the folder as $1: prints what listingOf() reads. */
+export const treeListingScript = String.raw`
 cd "$1"
 stat -c '.|%F|%a|%u|%g' .
 find . -mindepth 1 \( -type d -printf '%P|%y|%m|%U|%G||%Ts||\n' \) -o -printf '%P|%y|%m|%U|%G|%s|%Ts|%n|%l\n'
@@ -18,7 +19,12 @@ getfattr -R -h -d -m '^(user|security|system|trusted)\.' -e hex . 2>/dev/null
  * processes, since this one may be the one that serves the tree.
  */
 export async function treeListing(folder: string): Promise<string[]> {
-  const { stdout } = await command("bash", ["-c", script, "tree-listing", folder]);
+  const { stdout } = await command("bash", ["-c", treeListingScript, "tree-listing", folder]);
+  return listingOf(stdout);
+}
+
+/** What a run of the script elsewhere has printed, as treeListing() gives it. */
+export function listingOf(stdout: string): string[] {
   return attachXattrs(stdout.split("\n"))
     .filter((line) => line !== "" && !formatFiles.some((name) => line.includes(name)))
     .sort();
