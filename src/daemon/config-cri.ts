@@ -20,6 +20,11 @@ import {
 
 /** containerd's names and defaults throughout, so that what its documentation says of a key holds here. */
 export const cri = {
+  disable: booleanField({
+    key: "disable",
+    initial: false,
+    meaning: "Do not serve CRI: for nodes without Kubernetes.",
+  }),
   streamServerAddress: textField({
     key: "stream_server_address",
     initial: "127.0.0.1",

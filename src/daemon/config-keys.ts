@@ -17,6 +17,7 @@ import {
   socketField,
 } from "./config-fields.js";
 import type { namedTableFields } from "./config-named-tables.js";
+import { restart, shims } from "./config-shims.js";
 import { imageVerifier, transfer } from "./config-transfer.js";
 
 /**
@@ -333,6 +334,8 @@ export const tableFields = {
   nriValidator,
   cdi,
   transfer,
+  shims,
+  restart,
   imageVerifier,
 } as const;
 

@@ -1,8 +1,8 @@
 import { LazuliError } from "../errors/index.js";
 import { requireIdentifier } from "../metadata/index.js";
+import { nearestWord } from "../settings/index.js";
 import type { Field } from "./config-fields.js";
 import { type NamedTable, namedTables } from "./config-named-tables.js";
-import { nearestWord } from "./nearest.js";
 
 /** More tables of one kind than this are a mistake. */
 const TABLES_MAX = 64;

@@ -18,6 +18,8 @@ const tableMeanings: Readonly<Record<string, string>> = {
   registry: "How registries are reached.",
   metrics: "Figures for Prometheus.",
   log: "The log on stderr.",
+  shims: "How long the daemon waits for the processes that hold containers.",
+  restart: "Containers that are started again when they end.",
   cri: "Kubernetes' Container Runtime Interface: the server of streams. Keys and defaults are containerd's.",
   "cri.images": "Images of pods.",
   "cri.runtime": "Containers of pods.",

@@ -1,13 +1,13 @@
 import { readFile } from "node:fs/promises";
 import { parse, TomlError } from "smol-toml";
 import { invalidArgument, LazuliError, notFound } from "../errors/index.js";
+import { nearestWord } from "../settings/index.js";
 import { checkDaemon } from "./config-daemon.js";
 import { type Config, type ConfigKey, configKeys } from "./config-keys.js";
 import { isTable, readNamedTables, valueAt } from "./config-named.js";
 import { namedTables } from "./config-named-tables.js";
 import { checkSnapshotters } from "./config-snapshotters.js";
 import { takeVersion } from "./config-version.js";
-import { nearestWord } from "./nearest.js";
 import { checkStreamProcessors } from "./stream-processors.js";
 
 export const CONFIG_FILE_DEFAULT = "/etc/lazuli/config.toml";

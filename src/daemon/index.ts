@@ -3,14 +3,16 @@
  *
  *     const { config } = await loadConfig({ file: undefined, environment: process.env, flags: {} });
  */
+
+export { nearestWord } from "../settings/index.js";
 export { buildVersion } from "./build-version.js";
 export { CONFIG_FILE_DEFAULT, type ConfigSources, loadConfig, readConfig } from "./config.js";
 export { type Config, type ConfigKey, configKeys } from "./config-keys.js";
 export { configPage, defaultConfigText, dumpConfig } from "./config-text.js";
+export { configText } from "./config-trim.js";
 export { type FindingFacts, type FsckOptions, type FsckProgress, type FsckReport, fsck } from "./fsck.js";
 export type { FindingKind, FindingSeverity } from "./fsck-finding.js";
 export { type GrpcConnection, grpcOverSocket } from "./grpc-over-socket.js";
-export { nearestWord } from "./nearest.js";
 export { type RunOptions, type RunServerOptions, runServer } from "./run-server.js";
 export { startDaemon } from "./start-daemon.js";
 export { startSnapshotter } from "./start-snapshotter.js";

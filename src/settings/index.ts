@@ -1,0 +1,9 @@
+/**
+ * What others wrote as config: containerd's files of forms 1 to 4, and what becomes of them here.
+ *
+ *     const migration = migrateConfig(await readContainerdConfig("/etc/containerd/config.toml"));
+ */
+export { type ContainerdConfig, readContainerdConfig } from "./containerd-files.js";
+export { migrateConfig } from "./migrate-config.js";
+export type { DroppedKey, HostsFile, Migration, TakenKey } from "./migration.js";
+export { nearestWord } from "./nearest.js";
