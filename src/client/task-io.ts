@@ -2,7 +2,7 @@ import type { Socket } from "node:net";
 import { isAbsolute } from "node:path";
 import type { Readable, Writable } from "node:stream";
 import { invalidArgument } from "../errors/index.js";
-import { type FifoPaths, makeFifos, openFifoReader, openFifoWriter } from "./fifo.js";
+import { type FifoPaths, makeFifos, openFifoReader, openFifoWriter } from "../pipes/index.js";
 
 /** Where a process reads from and writes to. */
 export type TaskIo =
