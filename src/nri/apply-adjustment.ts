@@ -36,7 +36,7 @@ import { runtimeSeccomp } from "./seccomp-message.js";
 /** Makes the merged adjustment in `spec`. CDI devices are left to the caller. */
 export function applyAdjustment(spec: RuntimeSpec, adjustment: ContainerAdjustment): void {
   const { annotations, args, hooks, linux, mounts, rlimits } = adjustment;
-  spec.annotations = changedTable(spec.annotations, annotations);
+  if (Object.keys(annotations).length > 0) spec.annotations = changedTable(spec.annotations, annotations);
   applyEnvironment(spec, adjustment);
   if (args.length > 0) processOf(spec).args = [...args];
   for (const name of hookNames) addHooks(spec, name, (hooks?.[name] ?? []).map(runtimeHook));
@@ -113,29 +113,32 @@ function applyMount(spec: RuntimeSpec, { destination, type, source, options }: M
 function applyLinux(spec: RuntimeSpec, wanted: LinuxContainerAdjustment): void {
   for (const device of wanted.devices) applyDevice(spec, device);
   applyProcess(spec, wanted);
-  const linux = linuxOf(spec);
-  if (wanted.cgroupsPath !== "") linux.cgroupsPath = wanted.cgroupsPath;
-  if (wanted.seccompPolicy !== undefined) linux.seccomp = runtimeSeccomp(wanted.seccompPolicy);
+  if (wanted.cgroupsPath !== "") linuxOf(spec).cgroupsPath = wanted.cgroupsPath;
+  if (wanted.seccompPolicy !== undefined) linuxOf(spec).seccomp = runtimeSeccomp(wanted.seccompPolicy);
   for (const { type, path } of wanted.namespaces) {
+    const linux = linuxOf(spec);
     const others = (linux.namespaces ?? []).filter((other) => other.type !== unmarked(type));
     const added = { type, ...(path !== "" && { path }) };
     linux.namespaces = isRemoval(type) ? others : [...others, added];
   }
-  if (Object.keys(wanted.sysctl).length > 0) linux.sysctl = changedTable(linux.sysctl, wanted.sysctl);
+  if (Object.keys(wanted.sysctl).length > 0) {
+    linuxOf(spec).sysctl = changedTable(linuxOf(spec).sysctl, wanted.sysctl);
+  }
   if (Object.keys(wanted.netDevices).length > 0) {
     const devices = Object.entries(wanted.netDevices).map(([host, { name }]) => [host, { name }] as const);
-    linux.netDevices = changedTable<{ name?: string }>(linux.netDevices, Object.fromEntries(devices));
+    const changes: Record<string, { name?: string }> = Object.fromEntries(devices);
+    linuxOf(spec).netDevices = changedTable(linuxOf(spec).netDevices, changes);
   }
   const { memoryPolicy } = wanted;
   if (memoryPolicy !== undefined) {
-    linux.memoryPolicy = {
+    linuxOf(spec).memoryPolicy = {
       mode: MpolMode[memoryPolicy.mode] ?? "",
       ...(memoryPolicy.nodes !== "" && { nodes: memoryPolicy.nodes }),
       ...(memoryPolicy.flags.length > 0 && { flags: memoryPolicy.flags.map((flag) => MpolFlag[flag] ?? "") }),
     };
   }
   applyResources(spec, wanted);
-  if (wanted.rdt !== undefined) applyRdt(linux, wanted.rdt);
+  if (wanted.rdt !== undefined) applyRdt(linuxOf(spec), wanted.rdt);
 }
 
 function applyDevice(spec: RuntimeSpec, device: LinuxDevice): void {

@@ -25,7 +25,7 @@ import { Mux, muxConnections } from "./mux.js";
 import { checkPluginName, type PluginName, shownName } from "./plugin-name.js";
 
 /** The version of the NRI protocol that is spoken here, as plugins are told it. */
-const NRI_VERSION = "v0.11.0";
+const NRI_VERSION = "v0.12.2";
 /** Bit of an event in a plugin's mask is its number less one. */
 const ALL_EVENTS = 2 ** (Event.LAST - 1) - 1;
 
@@ -202,7 +202,8 @@ export class NriPlugin {
     try {
       checkPluginName(name);
     } catch (thrown) {
-      this.#registered.reject(thrown);
+      // It is disconnected after it was told why.
+      setImmediate(() => this.#registered.reject(thrown));
       throw thrown;
     }
     this.#registered.resolve(name);
