@@ -102,7 +102,7 @@ export class Layer {
       number: record.number,
       format: record.format,
       reference: record.origin.reference,
-      blobBytes: record.blobSize,
+      blobBytes: record.origin.size ?? record.blobSize,
       dataBytes: this.#ledger.dataBytes,
       cachedBytes: this.#ledger.presentBytes,
       units: units.count,

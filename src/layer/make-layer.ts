@@ -122,7 +122,8 @@ function newFiles(
       blobSize,
       isDecoded,
       processing: made.processing,
-      origin: request.origin,
+      // Of a layer that is decoded or processed no other file tells it.
+      origin: { ...request.origin, size: source.size },
       prefetch,
       rootOwner,
       metaSha256: sha256(meta),

@@ -59,7 +59,11 @@ t.test(
       origin: { reference: "memory.example/sample:1", size: source.size },
     };
     await engine.ensure(request, {});
-    t.match(engine.status(request.digest), { format: "zstd", complete: true });
+    t.match(engine.status(request.digest), {
+      format: "zstd",
+      complete: true,
+      blobBytes: source.size,
+    });
     const read = async (folder: string) => (await command("cat", [join(folder, "last")])).stdout;
     t.equal(await read(await engine.mountPoint(request.digest)), "what comes last");
     await engine.close();

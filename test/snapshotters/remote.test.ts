@@ -12,6 +12,7 @@ import {
   preparedChannel,
   SociIndexes,
 } from "../../src/snapshotters/index.js";
+import { buildSociIndex, encodePrefetch } from "../../src/soci/index.js";
 import {
   FakeEngine,
   type LazyRig,
@@ -337,3 +338,48 @@ t.test("labelResolver() has a plain layer fetched whole, unless the client has i
     neighbours: [{ index: { kind: "soci", otherwise: undefined } }],
   });
 });
+
+t.test(
+  "SociIndexes brings what an index says is read first, and layers without it where it can't",
+  async (t) => {
+    const layer = digestOf("a");
+    const ztoc = { digest: digestOf("b"), size: 4 };
+    const ranges = [{ first: 1, last: 3, priority: 0 }];
+    const artifact = encodePrefetch(ranges);
+    const prefetch = { digest: digestOf("c"), size: artifact.length, layerDigest: layer };
+    const { bytes, mediaType, digest } = buildSociIndex({
+      version: 2,
+      buildTool: "test",
+      prefetches: [prefetch],
+      ztocs: [
+        {
+          ...ztoc,
+          layerDigest: layer,
+          layerMediaType: "application/vnd.oci.image.layer.v1.tar+gzip",
+          spanSize: 65_536,
+          disablesXattrs: false,
+        },
+      ],
+    });
+    const image = { reference, manifestDigest: undefined, manifestAnnotations: {}, labels: {} };
+    const load = async (fetched: () => Buffer) => {
+      const indexes = new SociIndexes({
+        registry: {
+          ...noRegistry,
+          fetchManifest: async () => ({ bytes, mediaType, digest }),
+          fetchBlobBytes: async (blob) => (blob.digest === ztoc.digest ? Buffer.from("ztoc") : fetched()),
+        },
+        takesAnnotation: true,
+        takesReferrers: false,
+      });
+      return await indexes.loader(image, { kind: "digest", digest, from: "label" }, layer)({});
+    };
+    const found = { ztoc: Buffer.from("ztoc"), digest: ztoc.digest };
+    t.same(await load(() => artifact), { ...found, prefetch: ranges });
+    t.same(await load(() => Buffer.from("{}")), { ...found, prefetch: undefined });
+    const gone = () => {
+      throw unavailable("Cannot fetch: it is gone", { reason: "test" });
+    };
+    t.same(await load(gone), { ...found, prefetch: undefined });
+  },
+);
