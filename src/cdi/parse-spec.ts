@@ -64,7 +64,7 @@ function parseYaml(bytes: Uint8Array): unknown {
       version: "1.1",
       maxAliasCount: YAML_ALIASES_MAX,
       prettyErrors: false,
-      logLevel: "silent",
+      logLevel: "error",
     });
   } catch (thrown) {
     // Its own errors, and the RangeError of a text that is nested too deep.

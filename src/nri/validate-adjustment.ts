@@ -84,7 +84,7 @@ function namesOf(text: string): string[] {
   let names: unknown;
   try {
     names =
-      text.length > ANNOTATION_LENGTH_MAX ? undefined : parse(text, { maxAliasCount: 0, logLevel: "silent" });
+      text.length > ANNOTATION_LENGTH_MAX ? undefined : parse(text, { maxAliasCount: 0, logLevel: "error" });
   } catch (thrown) {
     throw badAnnotation(LazuliError.from(thrown).message);
   }

@@ -179,6 +179,9 @@ t.test("a broken file makes its own devices unavailable only, and is told", asyn
   const broken: Record<string, string | Buffer> = {
     "not-json.json": "{",
     "not-yaml.yaml": "a: [",
+    "open.yaml": `${specFile({ devices: [withEnv("v", "1")] }).slice(0, -1)}`,
+    "two.yaml": `${specFile({ devices: [withEnv("v", "1")] })}\n---\n{}`,
+    "key.yaml": `${specFile({ devices: [withEnv("v", "1")] }).slice(0, -1)}, "kind": "a.b/c"}`,
     "twice.yaml": 'cdiVersion: "1.0.0"\ncdiVersion: "1.0.0"',
     "empty.json": "",
     "empty.yaml": "",
