@@ -24,6 +24,8 @@ export class DecodedSource implements BlobSource {
   readonly #options: DecodedSourceOptions;
   #archive: Promise<FileHandle> | undefined;
   #readers = 0;
+  #isDecoding = false;
+  #isDistrusted = false;
   #parked: NodeJS.Timeout | undefined;
 
   constructor(options: DecodedSourceOptions) {
@@ -48,7 +50,7 @@ export class DecodedSource implements BlobSource {
       }
     } finally {
       this.#readers -= 1;
-      if (this.#readers === 0) this.#park();
+      this.#rest();
     }
   }
 
@@ -56,7 +58,8 @@ export class DecodedSource implements BlobSource {
   distrust(): void {
     const { source } = this.#options;
     source.distrust({ offset: 0, length: source.size });
-    void this.#drop();
+    this.#isDistrusted = true;
+    this.#rest();
   }
 
   #decoded(): Promise<FileHandle> {
@@ -72,24 +75,29 @@ export class DecodedSource implements BlobSource {
 
   async #decode(): Promise<FileHandle> {
     const { path } = this.#options;
-    // A process that was killed may have left one.
-    await rm(path, { force: true });
+    this.#isDecoding = true;
+    this.#isDistrusted = false;
     try {
+      // A process that was killed may have left one.
+      await rm(path, { force: true });
       await pullWhole({ ...this.#options, dataPath: path });
       return await open(path, "r");
     } finally {
       await rm(path, { force: true });
+      this.#isDecoding = false;
+      this.#rest();
     }
   }
 
-  #park(): void {
-    this.#parked = setTimeout(() => void this.#drop(), DECODED_PARKED_MS);
-    this.#parked.unref();
+  /** Has the archive dropped in time where nobody reads it and nobody makes it. */
+  #rest(): void {
+    clearTimeout(this.#parked);
+    if (this.#readers > 0 || this.#isDecoding) return;
+    if (this.#isDistrusted) void this.#drop();
+    else this.#parked = setTimeout(() => void this.#drop(), DECODED_PARKED_MS).unref();
   }
 
   async #drop(): Promise<void> {
-    if (this.#readers > 0) return;
-    clearTimeout(this.#parked);
     const archive = this.#archive;
     this.#archive = undefined;
     // Of a pull that failed its readers have heard.

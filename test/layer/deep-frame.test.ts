@@ -1,11 +1,16 @@
+import { randomBytes } from "node:crypto";
 import { readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import t from "tap";
 import { sha256 } from "../../src/bytes/index.js";
+import { loadBinding } from "../../src/fuse/index.js";
+import { DecodedSource } from "../../src/layer/decoded-source.js";
 import { layerPaths } from "../../src/layer/paths.js";
+import { readBlobRange } from "../../src/layer/read-blob.js";
 import { EngineRig } from "../../testing/layer/engine-rig.js";
 import { MemorySource } from "../../testing/layer/memory-source.js";
 import { command } from "../../testing/rig/command.js";
+import { zstd } from "../../testing/zstdchunked-builder.js";
 import { buildTar } from "../soci/builder.js";
 
 const MIB = 1024 * 1024;
@@ -81,5 +86,40 @@ t.test(
     const { cachedUnits, units } = again.status(request.digest);
     t.ok(cachedUnits < units, "only what was read is kept");
     t.notOk((await readdir(paths.folder)).includes("decoded"), "the archive has no name");
+  },
+);
+
+t.test(
+  "DecodedSource decodes once for readers that leave, and anew when it is distrusted or has failed",
+  async (t) => {
+    await using rig = await EngineRig.make();
+    const archive = buildTar([{ name: "file", type: "reg", content: randomBytes(3 * MIB) }]).tar;
+    const source = new MemorySource(await zstd(archive));
+    const decoded = new DecodedSource({
+      binding: loadBinding(),
+      source,
+      mediaType: "application/vnd.oci.image.layer.v1.tar+zstd",
+      processing: undefined,
+      diffId: sha256(archive),
+      path: join(rig.root, "decoded"),
+      size: archive.length,
+      signal: new AbortController().signal,
+    });
+    const read = async (offset: number, length: number, signal?: AbortSignal) =>
+      await readBlobRange(decoded, { offset, length, signal });
+    source.isDown = true;
+    await t.rejects(read(0, 1));
+    source.isDown = false;
+    const leaving = new AbortController();
+    const left = read(0, archive.length, leaving.signal);
+    leaving.abort();
+    await t.rejects(left);
+    t.ok((await read(1000, 2 * MIB)).equals(archive.subarray(1000, 1000 + 2 * MIB)));
+    t.ok((await read(archive.length - 5, 5)).equals(archive.subarray(-5)));
+    t.equal(source.fetchedBytes, source.size, "one pass for all");
+    decoded.distrust();
+    t.ok((await read(0, 5)).equals(archive.subarray(0, 5)));
+    t.equal(source.fetchedBytes, 2 * source.size, "and another one");
+    t.same(await readdir(rig.root), [], "no name is left");
   },
 );

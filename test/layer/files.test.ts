@@ -14,7 +14,13 @@ import {
   openLayerFolder,
 } from "../../src/layer/layer-folder.js";
 import { decodeRecord, encodeRecord, type LayerRecord } from "../../src/layer/layer-record.js";
-import { FLUSH_LONGEST_MS, FLUSH_QUIET_MS, FLUSH_UNITS } from "../../src/layer/limits.js";
+import {
+  FLUSH_LONGEST_MS,
+  FLUSH_QUIET_MS,
+  FLUSH_UNITS,
+  PREFETCH_RANGES_MAX,
+  RECORD_BYTES_MAX,
+} from "../../src/layer/limits.js";
 import { parseMountInfo } from "../../src/layer/mount-table.js";
 import { layerPaths, layersFolder } from "../../src/layer/paths.js";
 import { FakeClock } from "../../testing/layer/fake-clock.js";
@@ -63,12 +69,19 @@ t.test("decodeRecord() reads what encodeRecord() wrote and refuses anything else
     prefetch: { kind: "unknown" as const },
   };
   t.same(decodeRecord(encodeRecord(unknown)), unknown);
+  const range = { first: 2 ** 32 - 2, last: 2 ** 32 - 1 };
+  const ranges = new Array<typeof range>(PREFETCH_RANGES_MAX).fill(range);
+  const listed = { ...record, isDecoded: true, prefetch: { kind: "units" as const, ranges } };
+  t.same(decodeRecord(encodeRecord(listed)), listed);
+  t.ok(encodeRecord(listed).length < RECORD_BYTES_MAX - 8192, "and there is room for the rest");
   for (const [name, value] of [
     ["number", 0],
     ["digest", "sha256:zz"],
     ["blobSize", "1"],
     ["origin", null],
     ["prefetch", { kind: "range", end: -1 }],
+    ["prefetch", { kind: "units" }],
+    ["prefetch", { kind: "units", ranges: [{ first: 3, last: 2 }] }],
     ["version", 1],
   ] as const) {
     const text = JSON.stringify({ ...JSON.parse(encodeRecord(record).toString()), [name]: value });
