@@ -16,8 +16,7 @@ export interface NameParts {
 export function nameParts(name: string): NameParts {
   const bad = (text: string): Error =>
     invalidArgument(text, { subject: name.slice(0, 256), reason: "reference-invalid" });
-  const url = name.includes("://") || /\s/.test(name) ? null : URL.parse(`http://${name}`);
-  if (url === null) throw bad("invalid reference");
+  if (name.includes("://") || /\s/.test(name)) throw bad("invalid reference");
   const slash = name.indexOf("/");
   const host = slash < 0 ? name : name.slice(0, slash);
   if (host === "") throw bad("hostname required");

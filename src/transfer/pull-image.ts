@@ -39,12 +39,11 @@ export async function pullImage(pull: PullImage): Promise<Descriptor> {
   await requireAccepted(pull, root);
   call.report?.({ event: `Pulling from ${from}` });
   call.report?.({ event: "fetching image content", name: reference, descriptor: root });
-  {
-    using progress = new TransferProgress({ root: reference, moving: "downloading", report: call.report });
-    using failure = new FirstFailure(call.signal);
-    const inner = { ...call, signal: failure.signal };
-    await new Pulling({ ...pull, call: inner, opened, progress, place, failure }).run(root, fetched);
-  }
+  // Its last news come behind the end of the pull, as containerd's do: ctr shows the end only then.
+  using progress = new TransferProgress({ root: reference, moving: "downloading", report: call.report });
+  using failure = new FirstFailure(call.signal);
+  const inner = { ...call, signal: failure.signal };
+  await new Pulling({ ...pull, call: inner, opened, progress, place, failure }).run(root, fetched);
   const rows = await storeImages(parts, { namespace: call.namespace, wish, target: root });
   for (const { name, target } of rows) {
     call.report?.({ event: "saved", name, descriptor: { ...root, annotations: target.annotations } });

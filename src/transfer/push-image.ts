@@ -36,10 +36,9 @@ export async function pushImage(push: PushImage): Promise<void> {
   const place = requireResolvable(access.reference);
   await using opened = await parts.openRegistry(access);
   const target = await opened.registry.pushTarget(access.reference);
-  {
-    using progress = new TransferProgress({ root: image.name, moving: "uploading", report: call.report });
-    await new Pushing({ ...push, target, progress, place }).run(root);
-  }
+  // Its last news come behind the end of the push, as containerd's do: ctr shows the end only then.
+  using progress = new TransferProgress({ root: image.name, moving: "uploading", report: call.report });
+  await new Pushing({ ...push, target, progress, place }).run(root);
   call.report?.({ event: "pushed content", name: image.name, descriptor: root });
   call.report?.({ event: `Completed push to ${to}`, descriptor: root });
 }

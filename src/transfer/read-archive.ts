@@ -81,7 +81,7 @@ class ReadingArchive implements AsyncDisposable {
     await this.endFile();
     const name = textOfBytes(entry.name);
     if (entry.kind === "symlink") {
-      this.#links.set(name, posix.join(posix.dirname(name), textOfBytes(entry.linkName)));
+      this.#links.set(posix.normalize(name), posix.join(posix.dirname(name), textOfBytes(entry.linkName)));
     }
     if (entry.kind !== "file") return;
     if (entry.sparse !== undefined) {

@@ -12,11 +12,12 @@ import {
   parseManifest,
   runsPlatform,
 } from "../oci/index.js";
+import type { Snapshotter } from "../snapshotters/index.js";
 import { isLayer, readStored, setLabels } from "./stored-image.js";
 import type { TransferCall, TransferParts, UnpackTarget, UnpackWish } from "./transfer-contract.js";
 import type { Limit } from "./transfer-limits.js";
 import type { TransferProgress } from "./transfer-progress.js";
-import { unpackLayer } from "./unpack-layer.js";
+import { isThere, unpackLayer } from "./unpack-layer.js";
 
 type Parts = Pick<TransferParts, "targets" | "unpackPlatforms" | "lazy" | "mayBeLazy" | "applier" | "now">;
 
@@ -58,7 +59,7 @@ export async function unpackImage(unpack: UnpackImage): Promise<boolean> {
   const target = chosenTarget(unpack, config.platform);
   if (target === undefined) return false;
   const snapshotter = target.snapshotter.for({ namespace, lease });
-  await fetchAhead(unpack, target, layers);
+  await fetchAhead(unpack, target, await missingLayers(snapshotter, layers));
   for (const [index, layer] of layers.entries()) {
     signal.throwIfAborted();
     const parent = layers[index - 1]?.chainId ?? "";
@@ -101,6 +102,16 @@ function chosenTarget(unpack: UnpackImage, built: Platform): UnpackTarget | unde
     if (wanted.some((one) => runsPlatform(one, built))) return found;
   }
   return undefined;
+}
+
+/** Those from the first on whose snapshot is not there. */
+async function missingLayers(
+  snapshotter: Snapshotter,
+  layers: readonly ImageLayer[],
+): Promise<readonly ImageLayer[]> {
+  let present = 0;
+  while (present < layers.length && (await isThere(snapshotter, layers[present]!.chainId))) present += 1;
+  return layers.slice(present);
 }
 
 /** Downloads layers side by side that are going to be needed, while those below them are unpacked. */

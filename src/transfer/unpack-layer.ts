@@ -15,7 +15,6 @@ export interface LayerApplier {
     readonly layer: Descriptor;
     readonly blob: BlobReader;
     readonly mounts: readonly Mount[];
-    readonly payloads: readonly never[];
     readonly syncFs: boolean;
     readonly signal: AbortSignal;
   }): Promise<Pick<Descriptor, "digest">>;
@@ -110,7 +109,7 @@ async function extract(unpack: UnpackLayer, at: { key: string; mounts: readonly 
   try {
     await using blob = await store.open(descriptor.digest, { signal });
     const { mounts } = at;
-    const request = { layer: descriptor, blob, mounts, payloads: [], syncFs: false, signal };
+    const request = { layer: descriptor, blob, mounts, syncFs: false, signal };
     actual = (await applier.apply(request)).digest;
   } catch (thrown) {
     signal.throwIfAborted();
@@ -125,7 +124,8 @@ async function extract(unpack: UnpackLayer, at: { key: string; mounts: readonly 
   );
 }
 
-async function isThere(snapshotter: Snapshotter, name: string): Promise<boolean> {
+/** Whether there is a snapshot of the name. */
+export async function isThere(snapshotter: Snapshotter, name: string): Promise<boolean> {
   try {
     await snapshotter.stat(name);
     return true;
