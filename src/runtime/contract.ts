@@ -113,7 +113,7 @@ export interface TaskManager {
   create(request: CreateTask, options?: CallOptions): Promise<number>;
   /** Ends with the pid of the process. */
   start(name: ProcessName, options?: CallOptions): Promise<number>;
-  /** Deletes a task that has ended, its shim and its bundle. @throws FAILED_PRECONDITION while it runs */
+  /** Deletes a task that has ended, its shim and its bundle. While it runs the shim refuses, runc's with UNKNOWN. */
   delete(name: TaskName, options?: CallOptions): Promise<ProcessExit>;
   /** Deletes an exec that has ended; `execId` is not "". */
   deleteProcess(name: ProcessName, options?: CallOptions): Promise<ProcessExit>;

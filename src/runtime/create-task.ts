@@ -76,21 +76,15 @@ async function shimFor(
   }
 }
 
-/** After a failed Create: the shim may have none of the task, or half of it. */
+/** After a failed Create the shim may have none of the task, or half of it, which only its program can take away. */
 async function takeBack(settings: ShimSettings, shim: Shim): Promise<void> {
   const { bundle, program } = shim;
   const timeoutMs = settings.timeouts.cleanupMs;
-  let isAlive = true;
-  try {
-    await shim.tasks.call("delete", { id: bundle.id }, { timeoutMs });
-  } catch (thrown) {
-    // Mostly NOT_FOUND: there was nothing to delete.
-    isAlive = LazuliError.from(thrown).reason === "shim-refused";
-  }
+  // Mostly NOT_FOUND: there is nothing to delete. A shim that hangs or has gone is dealt with below.
+  await shim.tasks.call("delete", { id: bundle.id }, { timeoutMs }).catch(() => undefined);
   if (shim.sandboxId === "") await shutDown(shim, settings);
   shim.close();
-  if (isAlive) await deleteBundle(bundle, settings.binding);
-  else await deleteDead(settings, { bundle, program });
+  await deleteDead(settings, { bundle, program });
 }
 
 /** The same error, said to be of what we did. */

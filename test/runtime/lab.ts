@@ -1,4 +1,4 @@
-import { copyFile, mkdir, mkdtemp, readFile, rm, symlink } from "node:fs/promises";
+import { copyFile, mkdir, mkdtemp, readdir, readFile, readlink, rm, symlink } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createEventExchange, type EventEnvelope, type EventExchange } from "../../src/events/index.js";
@@ -23,12 +23,14 @@ export interface TaskLab extends AsyncDisposable {
   request(id: string, command: readonly string[], change?: Partial<CreateTask>): CreateTask;
 }
 
-const namespace = "tests";
+/** runc keeps its state by namespace and id, whatever the folders are. */
+export const namespace = `tests-${process.pid}`;
 const now = (): bigint => BigInt(Date.now()) * 1_000_000n;
 
 /** A task manager with a root file system of busybox. Disposing ends the tasks that are left. */
 export async function taskLab(timeouts: Partial<RuntimeTimeouts> = {}): Promise<TaskLab> {
   const cleanup = new Cleanup();
+  cleanup.add(() => rm(`/run/containerd/runc/${namespace}`, { recursive: true, force: true }));
   const folder = await mkdtemp(join(tmpdir(), "lazuli-runtime-"));
   cleanup.add(() => rm(folder, { recursive: true, force: true }));
   cleanup.add(() => unmountBelow(folder));
@@ -139,7 +141,6 @@ let cgroups = 0;
 
 /** Shims that run for bundles below a folder: their current folder is the bundle. */
 export async function shimsOf(folder: string): Promise<number[]> {
-  const { readdir, readlink } = await import("node:fs/promises");
   const pids: number[] = [];
   for (const name of await readdir("/proc")) {
     if (!/^\d+$/.test(name)) continue;
