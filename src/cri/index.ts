@@ -3,6 +3,7 @@
  *
  *     const streams = await startStreamServer({ address: "127.0.0.1", port: 0, tls: undefined, idleTimeoutMs, runtime });
  */
+export { type ContainerIoOptions, openContainerIo } from "./container-io.js";
 export type * from "./contract.js";
 export { CRI_NAMESPACE } from "./contract.js";
 export { type StreamServerOptions, startStreamServer } from "./streaming/index.js";
