@@ -43,10 +43,13 @@ export class SandboxTable {
   /** @throws INVALID_ARGUMENT, ALREADY_EXISTS */
   async create(request: SandboxRequest): Promise<SandboxRow> {
     const { namespace, id } = request;
-    requireValid(request);
+    requireValid(request, "failed to validate sandbox: ");
     return await this.#metadata.write((transaction) => {
       if (transaction.get(sandboxes, [namespace, id]) !== undefined) {
-        throw alreadyExists(`sandbox ${JSON.stringify(id)}`, { subject: id, reason: "sandbox-exists" });
+        throw alreadyExists(`write error: sandbox bucket ${JSON.stringify(id)} already exists`, {
+          subject: id,
+          reason: "sandbox-exists",
+        });
       }
       ensureNamespace(transaction, namespace);
       const now = this.#now();
@@ -86,7 +89,12 @@ export class SandboxTable {
   async delete({ namespace, id }: SandboxName): Promise<void> {
     await this.#metadata.write(
       (transaction) => {
-        if (transaction.get(sandboxes, [namespace, id]) === undefined) throw missing(id);
+        if (transaction.get(sandboxes, [namespace, id]) === undefined) {
+          throw notFound(`failed to delete sandbox ${JSON.stringify(id)}`, {
+            subject: id,
+            reason: "sandbox-missing",
+          });
+        }
         transaction.delete(sandboxes, [namespace, id]);
       },
       { isRemoval: true },
@@ -95,7 +103,7 @@ export class SandboxTable {
 }
 
 function missing(id: string): LazuliError {
-  return notFound(`sandbox ${JSON.stringify(id)}`, { subject: id, reason: "sandbox-missing" });
+  return notFound(`bucket ${JSON.stringify(id)} not found`, { subject: id, reason: "sandbox-missing" });
 }
 
 function sandboxField(row: SandboxRow, path: readonly string[]): string | undefined {
@@ -123,8 +131,8 @@ function changed(row: SandboxRow, request: SandboxRequest, path: string): Sandbo
   });
 }
 
-function requireValid(row: SandboxRequest): void {
-  requireIdentifier(row.id, "invalid sandbox ID: ");
+function requireValid(row: SandboxRequest, context = ""): void {
+  requireIdentifier(row.id, `${context}invalid sandbox ID: `);
   requireLabels(row.labels, "sandbox.Labels");
   if (Object.hasOwn(row.extensions, "")) {
     throw invalidArgument("sandbox.Extension keys must not be zero-length", { reason: "sandbox-invalid" });

@@ -100,7 +100,7 @@ t.test("sandboxStoreService() keeps records by namespace and says what is wrong 
   t.equal((made.sandbox?.createdAt?.nanos ?? 0) % 1_000_000, 123, "every nanosecond arrives");
   t.match(await failure(store.create({ sandbox }, { headers })), {
     code: Code.AlreadyExists,
-    rawMessage: 'sandbox "s": already exists',
+    rawMessage: 'write error: sandbox bucket "s" already exists: already exists',
   });
   t.match(await failure(store.create({}, { headers })), { code: Code.InvalidArgument });
   const updated = await store.update(
@@ -114,7 +114,7 @@ t.test("sandboxStoreService() keeps records by namespace and says what is wrong 
   await store.delete({ sandboxId: "s" }, { headers });
   t.match(await failure(store.get({ sandboxId: "s" }, { headers })), {
     code: Code.NotFound,
-    rawMessage: 'sandbox "s": not found',
+    rawMessage: 'bucket "s" not found: not found',
   });
 });
 
