@@ -24,3 +24,4 @@ export {
   sortMounts,
 } from "./edit-spec.js";
 export * from "./runtime-spec.js";
+export { parseRuntimeJson, runtimeJson } from "./spec-json.js";

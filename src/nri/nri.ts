@@ -67,6 +67,8 @@ export interface NriOptions {
 export interface Nri {
   /** NN-name of each plugin that is connected. */
   readonly plugins: readonly string[];
+  /** Whether a call can have an effect: there is a plugin or a validator. */
+  readonly isActive: boolean;
   runPodSandbox(pod: NriPod): Promise<void>;
   updatePodSandbox(
     pod: NriPod,
@@ -127,6 +129,10 @@ class NriRuntime implements Nri {
 
   get plugins(): readonly string[] {
     return this.#list.members.map(({ name }) => name);
+  }
+
+  get isActive(): boolean {
+    return this.#list.members.length > 0 || this.#options.validator !== undefined;
   }
 
   async runPodSandbox(pod: NriPod): Promise<void> {
