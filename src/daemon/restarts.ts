@@ -1,0 +1,30 @@
+import { ContainerUpdateSchema } from "../../gen/containerd/events/container_pb.js";
+import { type EventExchange, packedEvent } from "../events/index.js";
+import { ContainerTable, type Metadata, NamespaceTable } from "../metadata/index.js";
+import type { TaskManager } from "../runtime/index.js";
+import type { NamespacedSnapshotter } from "../snapshotters/index.js";
+import { startRestartMonitor } from "./restart-monitor.js";
+import { restartTasks } from "./restart-tasks.js";
+
+export interface RestartsOptions {
+  readonly metadata: Metadata;
+  readonly tasks: TaskManager;
+  readonly snapshotters: ReadonlyMap<string, NamespacedSnapshotter>;
+  readonly events: EventExchange;
+  /** Nanoseconds since 1970. */
+  readonly now: () => bigint;
+}
+
+/** Keeps the daemon's containers as their restart labels say, until it is disposed of. */
+export function startRestarts(options: RestartsOptions): AsyncDisposable {
+  const { metadata, tasks, snapshotters, events, now } = options;
+  return startRestartMonitor({
+    namespaces: new NamespaceTable({ metadata, now }),
+    containers: new ContainerTable({ metadata, now }),
+    tasks: restartTasks({ tasks, snapshotters }),
+    onUpdated: ({ namespace, id, image, labels, snapshotKey }) => {
+      const event = packedEvent(ContainerUpdateSchema, { id, image, labels: { ...labels }, snapshotKey });
+      events.publish({ namespace, topic: "/containers/update", event });
+    },
+  });
+}
