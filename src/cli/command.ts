@@ -25,6 +25,8 @@ export interface CommandResult {
   readonly text: string;
   /** 0 when left out. */
   readonly exitCode?: number;
+  /** The command has written its data by itself. */
+  readonly isPrinted?: boolean;
 }
 
 export interface Command {
@@ -35,6 +37,8 @@ export interface Command {
   readonly usage: string;
   readonly positionalsMin: number;
   readonly positionalsMax: number;
+  /** What stands behind this many positionals belongs to another program: no option in it is ours. */
+  readonly verbatimAfter?: number;
   /** Paragraphs. */
   readonly description: readonly string[];
   readonly options: Readonly<Record<string, CommandOption>>;

@@ -1,9 +1,10 @@
 import { parseArgs } from "node:util";
-import { nearestWord } from "../daemon/index.js";
 import { invalidArgument, LazuliError } from "../errors/index.js";
+import { nearestWord } from "../settings/index.js";
 import type { Command, CommandInput, CommandResult } from "./command.js";
 import { commands } from "./commands.js";
 import { commandHelp, overview } from "./help-text.js";
+import { splitVerbatim } from "./split-verbatim.js";
 
 export interface CliOptions {
   /** What stands behind the program's name. */
@@ -24,9 +25,10 @@ export async function runCli(options: CliOptions): Promise<number> {
     }
     if (name === "--help" || name === "-h") return printText(options, overview(commands));
     const command = findCommand(name === "--version" ? "version" : name);
-    isJson = rest.includes("--json");
-    if (rest.includes("--help") || rest.includes("-h")) return printText(options, commandHelp(command));
-    const { positionals, values } = parse(command, rest);
+    const { own, verbatim } = splitVerbatim(command, rest);
+    isJson = own.includes("--json");
+    if (own.includes("--help") || own.includes("-h")) return printText(options, commandHelp(command));
+    const { positionals, values } = parse(command, own, verbatim);
     const input: CommandInput = {
       positionals,
       options: values,
@@ -55,6 +57,7 @@ function findCommand(name: string): Command {
 function parse(
   command: Command,
   rest: readonly string[],
+  verbatim: readonly string[],
 ): { positionals: readonly string[]; values: Record<string, string[]> } {
   const known = Object.entries(command.options);
   let parsed: ReturnType<typeof parseArgs>;
@@ -77,7 +80,7 @@ function parse(
     if (!(thrown instanceof TypeError)) throw thrown;
     throw usageError(command, unknownOption(command, rest) ?? thrown.message.split(". ")[0]!);
   }
-  const { positionals } = parsed;
+  const positionals = [...parsed.positionals, ...verbatim];
   if (positionals.length < command.positionalsMin || positionals.length > command.positionalsMax) {
     throw usageError(command, `want ${`${command.name} ${command.usage}`.trim()}`);
   }
@@ -108,6 +111,7 @@ function usageError(command: Command, problem: string): LazuliError {
 }
 
 function print(options: CliOptions, result: CommandResult, isJson: boolean): number {
+  if (result.isPrinted === true) return result.exitCode ?? 0;
   options.stdout(isJson ? `${JSON.stringify(result.data, plainValue, 2)}\n` : result.text);
   return result.exitCode ?? 0;
 }

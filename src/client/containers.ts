@@ -90,11 +90,10 @@ export class Container {
     const { process } = answer;
     if (process === undefined)
       throw notFound(`Cannot find the task of ${id}`, { subject: id, reason: "task-missing" });
-    const isFifo = process.stdout.startsWith("/");
-    if (io === undefined || !isFifo)
-      return this.#task(process.pid, await openIo({ kind: "none" }, { id, fifoFolder: "" }));
-    const { stdin, stdout, stderr, terminal } = process;
-    return this.#task(process.pid, attachIo({ ...io, isTerminal: terminal }, { stdin, stdout, stderr }));
+    const { stdin, stdout, stderr, terminal: isTerminal } = process;
+    const streams = io === undefined ? undefined : { ...io, isTerminal };
+    const paths = { stdin, stdout, stderr };
+    return this.#task(process.pid, attachIo({ streams, paths, fifoFolder: this.#fifoFolder }));
   }
 
   /** /etc/passwd and /etc/group in it, for `exec` as somebody else. Needs the right to mount. */

@@ -32,7 +32,8 @@ export async function pullByClient(connection: Connection, options: PullByClient
   const target = contentTarget({
     content: connection.content,
     name: reference,
-    labels: { [`containerd.io/distribution.source.${host}`]: repository },
+    // Without the port, as containerd writes it.
+    labels: { [`containerd.io/distribution.source.${host.replace(/:\d+$/, "")}`]: repository },
     onName: async () => undefined,
     onBytes: (digest, bytes) => onEvent?.({ kind: "bytes", digest, bytes }),
   });

@@ -63,9 +63,12 @@ export async function pullByServer(connection: Connection, options: PullByServer
         ? []
         : [{ platform: platformMessage(unpack.platform), snapshotter: unpack.snapshotter.name }],
   });
-  await connection.call({ action: "pull", subject: reference, signal }, async ({ transfer }, call) => {
-    await transfer.transfer({ source, destination, options: { progressStream: progress.name } }, call);
-  });
+  await connection.call(
+    { action: `pull ${reference}`, subject: reference, signal },
+    async ({ transfer }, call) => {
+      await transfer.transfer({ source, destination, options: { progressStream: progress.name } }, call);
+    },
+  );
 }
 
 function platformMessage({ os, architecture, variant }: Platform): {

@@ -1,5 +1,6 @@
+import { rm } from "node:fs/promises";
 import type { Socket } from "node:net";
-import { isAbsolute } from "node:path";
+import { dirname, isAbsolute } from "node:path";
 import type { Readable, Writable } from "node:stream";
 import { invalidArgument } from "../errors/index.js";
 import { type FifoPaths, makeFifos, openFifoReader, openFifoWriter } from "../pipes/index.js";
@@ -33,8 +34,12 @@ export interface OpenIo {
   readonly isTerminal: boolean;
   /** Both outputs have ended and are written. */
   readonly finished: Promise<void>;
+  /** Begins to copy the input. Before the shim has the FIFO open nobody would keep what is written and closed. */
+  startInput(): void;
   /** Called when the input has ended. */
   onStdinEnd: (() => void) | undefined;
+  /** Stops copying. The FIFOs stay for who comes later. */
+  stop(): void;
   /** Stops copying and takes the FIFOs away. Safe to call twice. */
   close(): Promise<void>;
 }
@@ -67,9 +72,24 @@ export async function openIo(io: TaskIo, options: OpenIoOptions): Promise<OpenIo
   }
 }
 
-/** Goes on with the FIFOs of a process that runs; they are its owner's and stay. */
-export function attachIo(streams: StreamIo, paths: FifoPaths): OpenIo {
-  return new StreamCopy(streams, paths, async () => undefined);
+export interface AttachIoOptions {
+  /** undefined: nothing is copied, and the FIFOs go with the process. */
+  readonly streams: StreamIo | undefined;
+  readonly paths: FifoPaths;
+  readonly fifoFolder: string;
+}
+
+/** Goes on with the FIFOs of a process that runs. Those below our folder are removed with it, others are their maker's. */
+export function attachIo({ streams, paths, fifoFolder }: AttachIoOptions): OpenIo {
+  const folder = dirname(paths.stdout);
+  const isOurs = dirname(folder) === fifoFolder;
+  const remove = async (): Promise<void> => {
+    if (isOurs) await rm(folder, { recursive: true, force: true });
+  };
+  if (streams === undefined || !paths.stdout.startsWith("/")) return { ...withoutCopying(""), close: remove };
+  const copy = new StreamCopy(streams, paths, remove);
+  copy.startInput();
+  return copy;
 }
 
 function streamsOf(io: Extract<TaskIo, { kind: "inherit" | "streams" }>): StreamIo {
@@ -101,7 +121,9 @@ function withoutCopying(output: string): OpenIo {
     stderr: output,
     isTerminal: false,
     finished: Promise.resolve(),
+    startInput: () => undefined,
     onStdinEnd: undefined,
+    stop: () => undefined,
     close: async () => undefined,
   };
 }
@@ -129,18 +151,20 @@ class StreamCopy implements OpenIo {
     this.finished = Promise.all(copies).then(() => undefined);
     if (paths.stdin !== "" && streams.stdin !== undefined) {
       this.#input = { source: streams.stdin, target: openFifoWriter(paths.stdin) };
-      this.#copyInput(this.#input);
     }
   }
 
-  async close(): Promise<void> {
+  stop(): void {
     for (const socket of this.#outputs) socket.destroy();
-    if (this.#input !== undefined) {
-      this.#input.source.unpipe(this.#input.target);
-      // A source that still flows would keep the process alive.
-      this.#input.source.pause();
-      this.#input.target.destroy();
-    }
+    if (this.#input === undefined) return;
+    this.#input.source.unpipe(this.#input.target);
+    // A source that still flows would keep the process alive.
+    this.#input.source.pause();
+    this.#input.target.destroy();
+  }
+
+  async close(): Promise<void> {
+    this.stop();
     await this.#remove();
   }
 
@@ -163,7 +187,9 @@ class StreamCopy implements OpenIo {
     });
   }
 
-  #copyInput({ source, target }: { readonly source: Readable; readonly target: Writable }): void {
+  startInput(): void {
+    if (this.#input === undefined) return;
+    const { source, target } = this.#input;
     const end = (): void => {
       if (this.#isInputEnded) return;
       this.#isInputEnded = true;

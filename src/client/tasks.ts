@@ -86,6 +86,7 @@ export class ContainerProcess {
     const { pid } = await this.#call("start a process", waiting, (tasks, key, options) =>
       tasks.start(key, options),
     );
+    this.io.startInput();
     return pid;
   }
 
@@ -158,8 +159,8 @@ export class ContainerProcess {
   }
 
   /** Stops copying streams; the process goes on. */
-  async detach(): Promise<void> {
-    await this.io.close();
+  detach(): void {
+    this.io.stop();
   }
 
   async #call<T>(
