@@ -178,6 +178,24 @@ t.test("call() refuses more than 4096 pending calls and a message above 4 MiB", 
   });
 });
 
+t.test("a server answers 1024 calls of a connection at once, and refuses more", async (t) => {
+  let release = (): void => undefined;
+  const released = new Promise<void>((resolve) => {
+    release = resolve;
+  });
+  const { client } = await connected(t, {
+    forward: async () => {
+      await released;
+      return {};
+    },
+  });
+  const calls = Array.from({ length: 1024 }, () => client.call(forward, {}));
+  await t.rejects(client.call(forward, {}), { code: "RESOURCE_EXHAUSTED", reason: "ttrpc-status" });
+  release();
+  await Promise.all(calls);
+  await client.call(forward, {});
+});
+
 t.test("connectTtrpc() fails for a socket that is not there or a signal that came first", async (t) => {
   const path = await socketPathOf(t);
   await t.rejects(connectTtrpc({ path }), { code: "NOT_FOUND" });
