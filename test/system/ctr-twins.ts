@@ -20,9 +20,14 @@ export interface Twins {
   readonly daemon: RunningDaemon;
   /** What lazuli's answers make of the command, and what containerd's do. */
   both(words: readonly string[], input?: string | Buffer): Promise<{ lazuli: Said; containerd: Said }>;
+  /** What `ctr events` prints on each while something runs: topics and events, without their times. */
+  heard(run: () => Promise<void>): Promise<{ lazuli: readonly string[]; containerd: readonly string[] }>;
   /** The same on lazuli only, not masked. */
   lazuli(words: readonly string[], input?: string | Buffer): Promise<Said>;
 }
+
+/** Every release warns of other things that its next one won't have. */
+const environment = { ...process.env, CONTAINERD_SUPPRESS_DEPRECATION_WARNINGS: "1" };
 
 export async function startTwins(
   cleanup: Cleanup,
@@ -54,6 +59,17 @@ export async function startTwins(
       containerd: masked(await ctr(containerd.address, words, input), containerd.address),
     }),
     lazuli: async (words, input) => await ctr(daemon.address, words, input),
+    heard: async (work) => {
+      const ears = [daemon.address, containerd.address].map((address) => listen(program, address));
+      try {
+        await Promise.all(ears.map((ear) => ear.waitFor("begin")));
+        await work();
+        const [lazuli = [], other = []] = await Promise.all(ears.map((ear) => ear.waitFor("end")));
+        return { lazuli, containerd: other };
+      } finally {
+        for (const ear of ears) ear.stop();
+      }
+    },
   };
 }
 
@@ -65,7 +81,10 @@ interface Call {
 }
 
 async function run({ program, address, words, input }: Call): Promise<Said> {
-  const child = spawn(program, ["--address", address, ...words], { stdio: ["pipe", "pipe", "pipe"] });
+  const child = spawn(program, ["--address", address, ...words], {
+    env: environment,
+    stdio: ["pipe", "pipe", "pipe"],
+  });
   const said = { stdout: "", stderr: "" };
   child.stdout.setEncoding("latin1").on("data", (text: string) => {
     said.stdout += text;
@@ -80,11 +99,42 @@ async function run({ program, address, words, input }: Call): Promise<Said> {
   return { code: code as number, ...said };
 }
 
+/** A `ctr events` that listens to one of the twins. */
+function listen(program: string, address: string) {
+  const child = spawn(program, ["--address", address, "events"], {
+    env: environment,
+    stdio: ["ignore", "pipe", "inherit"],
+  });
+  let text = "";
+  child.stdout.setEncoding("utf8").on("data", (piece: string) => {
+    text += piece;
+  });
+  const make = async (name: string): Promise<void> => {
+    for (const verb of ["create", "rm"]) {
+      await run({ program, address, words: ["namespaces", verb, name], input: "" });
+    }
+  };
+  return {
+    /** Makes a namespace of the name until the listener tells of it. @returns what came before, less marks */
+    waitFor: async (mark: string): Promise<string[]> => {
+      while (!text.includes(`"name":"mark-${mark}"`)) await make(`mark-${mark}`);
+      return text
+        .split("\n")
+        .filter((line) => line !== "" && !line.includes("mark-"))
+        .map((line) => line.replace(/^\S+ \S+ \S+ \S+ /, ""));
+    },
+    stop: () => void child.kill("SIGKILL"),
+  };
+}
+
 function masked({ code, stdout, stderr }: Said, address: string): Said {
   const mask = (text: string): string =>
     text
       .replaceAll(address, "<address>")
       .replace(/\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)/g, "<time>")
+      .replace(/\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(\.\d+)? \+0000 UTC/g, "<time>")
+      // From 2.0 on containerd says how long a label is that is too long.
+      .replace(/(label key and value) length \(\d+ bytes\)/g, "$1")
       .replace(/Less than a second|\d+ (milli)?seconds?|About a minute/g, "<age>")
       .replace(/^\d{1,9}-[A-Za-z0-9_-]{4}/gm, "<random id>")
       // Columns are as wide as what was masked.
