@@ -59,8 +59,11 @@ export function containerdContent(options: { readonly address: string }): Conten
     has: async (request) =>
       await translated(options.address, async () => {
         try {
-          await content.info({ digest: request.digest }, at(request));
-          return true;
+          const { info } = await content.info({ digest: request.digest }, at(request));
+          // Our own store tells of blobs too that it would have to fetch: they were made at no time.
+          return (
+            info?.createdAt !== undefined && (info.createdAt.seconds !== 0n || info.createdAt.nanos !== 0)
+          );
         } catch (thrown) {
           if (ConnectError.from(thrown).code === Code.NotFound) return false;
           throw thrown;

@@ -1,9 +1,9 @@
-import { delay } from "../async/index.js";
 import type { ContentStore, IngestWriter } from "../content/index.js";
 import { invalidArgument } from "../errors/index.js";
 import { type Descriptor, isIndexType, isManifestType, makeReference, parseReference } from "../oci/index.js";
 import type { BlobSource, Registry } from "../registry/index.js";
 import type { Waiting } from "./contract.js";
+import { openWriter } from "./open-writer.js";
 import { refKey } from "./stored-image.js";
 import { hasCode, inContext } from "./transfer-errors.js";
 
@@ -20,9 +20,6 @@ export interface FetchBlob extends Waiting {
 
 /** Bytes of one range: what a broken request costs at most where the registry can't resume. */
 const RANGE_BYTES = 32 * 1024 * 1024;
-/** Pauses while another writer has the ingest; they grow between these. */
-const PAUSE_MIN_MS = 50;
-const PAUSE_MAX_MS = 1000;
 /** Times that a blob is fetched whole, when what came has another digest. */
 const FETCHES_MAX = 2;
 
@@ -42,7 +39,8 @@ export async function fetchBlob(fetch: FetchBlob): Promise<"fetched" | "exists">
   const ref = refKey(descriptor);
   let source: BlobSource | undefined;
   for (let attempt = 1; ; attempt += 1) {
-    const writer = await openWriter(fetch, ref);
+    const { digest: expected, size: total } = descriptor;
+    const writer = await openWriter(store, { ref, total, expected, signal });
     if (writer === undefined) return "exists";
     try {
       if (writer.offset > descriptor.size) await writer.truncate(0);
@@ -59,21 +57,6 @@ export async function fetchBlob(fetch: FetchBlob): Promise<"fetched" | "exists">
       await store.abort(ref);
       source?.distrust({ offset: 0, length: descriptor.size });
       if (attempt >= FETCHES_MAX) throw inContext(`failed commit on ref ${JSON.stringify(ref)}`, thrown);
-    }
-  }
-}
-
-/** @returns undefined when the blob is there by now */
-async function openWriter(fetch: FetchBlob, ref: string): Promise<IngestWriter | undefined> {
-  const { store, descriptor, signal } = fetch;
-  for (let pauseMs = PAUSE_MIN_MS; ; pauseMs = Math.min(pauseMs * 2, PAUSE_MAX_MS)) {
-    try {
-      return await store.writer({ ref, total: descriptor.size, expected: descriptor.digest, signal });
-    } catch (thrown) {
-      if (hasCode(thrown, "ALREADY_EXISTS")) return undefined;
-      // Somebody else brings it.
-      if (!hasCode(thrown, "UNAVAILABLE")) throw thrown;
-      await delay(pauseMs, { signal });
     }
   }
 }

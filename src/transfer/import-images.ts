@@ -12,7 +12,7 @@ import type { ImageStoreWish, TransferCall, TransferParts } from "./transfer-con
 import { hasCode } from "./transfer-errors.js";
 import type { TransferLimits } from "./transfer-limits.js";
 import { TransferProgress } from "./transfer-progress.js";
-import { unpackImage } from "./unpack-image.js";
+import { metWishes, unpackImage } from "./unpack-image.js";
 
 export interface ImportImages {
   readonly parts: TransferParts;
@@ -35,6 +35,7 @@ export async function importImages(request: ImportImages): Promise<void> {
   const index = await archiveIndex({ store: content, archive, forceCompress, signal });
   const indexBytes = await readStored(content, index.digest, { signal, bytesMax: MANIFEST_BYTES_MAX });
   const manifests = parseIndex(indexBytes).manifests;
+  metWishes(parts, wish.unpacks);
   await walk(request, content, { index, manifests });
   const named = manifests.map((one) => ({
     ...one,

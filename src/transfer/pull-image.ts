@@ -18,7 +18,7 @@ import type {
 import { inContext } from "./transfer-errors.js";
 import type { TransferLimits } from "./transfer-limits.js";
 import { TransferProgress } from "./transfer-progress.js";
-import { unpackImage } from "./unpack-image.js";
+import { metWishes, unpackImage } from "./unpack-image.js";
 
 export interface PullImage {
   readonly parts: TransferParts;
@@ -39,6 +39,7 @@ export async function pullImage(pull: PullImage): Promise<Descriptor> {
   await requireAccepted(pull, root);
   call.report?.({ event: `Pulling from ${from}` });
   call.report?.({ event: "fetching image content", name: reference, descriptor: root });
+  metWishes(parts, wish.unpacks);
   // Its last news come behind the end of the pull, as containerd's do: ctr shows the end only then.
   using progress = new TransferProgress({ root: reference, moving: "downloading", report: call.report });
   using failure = new FirstFailure(call.signal);

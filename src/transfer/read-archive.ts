@@ -1,8 +1,9 @@
 import { posix } from "node:path";
 import { type Digest, textOfBytes } from "../bytes/index.js";
 import type { ContentStore, IngestWriter } from "../content/index.js";
-import { invalidArgument, LazuliError, resourceExhausted } from "../errors/index.js";
+import { assert, invalidArgument, LazuliError, resourceExhausted } from "../errors/index.js";
 import { type TarEntry, TarReader } from "../tar/index.js";
+import { openWriter } from "./open-writer.js";
 import { hasCode, inContext } from "./transfer-errors.js";
 
 /** A file of an archive as it lies in the store. */
@@ -34,7 +35,7 @@ export async function readArchive(options: {
   readonly bytes: AsyncIterable<Buffer>;
   readonly signal: AbortSignal;
 }): Promise<ArchiveFiles> {
-  await using reading = new ReadingArchive(options.store);
+  await using reading = new ReadingArchive(options.store, options.signal);
   const reader = new TarReader();
   for await (const chunk of options.bytes) {
     options.signal.throwIfAborted();
@@ -59,13 +60,15 @@ interface OpenFile {
 
 class ReadingArchive implements AsyncDisposable {
   readonly #store: ContentStore;
+  readonly #signal: AbortSignal;
   readonly #files = new Map<string, StoredFile>();
   readonly #links = new Map<string, string>();
   readonly #texts = new Map<string, Buffer>();
   #open: OpenFile | undefined;
 
-  constructor(store: ContentStore) {
+  constructor(store: ContentStore, signal: AbortSignal) {
     this.#store = store;
+    this.#signal = signal;
   }
 
   get found(): ArchiveFiles {
@@ -146,7 +149,10 @@ class ReadingArchive implements AsyncDisposable {
 
   async #writer(path: string, size: number): Promise<IngestWriter> {
     try {
-      const writer = await this.#store.writer({ ref: `tar-${path}`, total: size, expected: undefined });
+      const signal = this.#signal;
+      const ingest = { ref: `tar-${path}`, total: size, expected: undefined, signal };
+      const writer = await openWriter(this.#store, ingest);
+      assert(writer !== undefined, "an ingest that expects no digest finds no blob");
       if (writer.offset > 0) await writer.truncate(0);
       return writer;
     } catch (thrown) {

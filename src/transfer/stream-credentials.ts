@@ -19,7 +19,7 @@ export function streamCredentials(options: {
   const turns = new KeyedQueue<"stream">();
   const known = new Map<string, Credential | undefined>();
   const ask = async ({ host, signal }: CredentialQuery): Promise<Credential | undefined> => {
-    await stream.send(packedObject(AuthRequestSchema, { host, reference }), { signal });
+    await stream.send(packedObject(AuthRequestSchema, { host: serverOf(host), reference }), { signal });
     const answer = await stream.receive({ signal });
     if (answer === undefined) return undefined;
     const { authType, secret, username } = unpackedObject(AuthResponseSchema, answer);
@@ -38,6 +38,11 @@ export function streamCredentials(options: {
         return found;
       }),
   };
+}
+
+/** Clients look under the name of the server that asks, as containerd tells it. */
+function serverOf(host: string): string {
+  return host === "docker.io" ? "registry-1.docker.io" : host;
 }
 
 function credentialOf(answer: {

@@ -1,5 +1,6 @@
 import type { KeyedQueue } from "../async/index.js";
 import type { ContentStore } from "../content/index.js";
+import { invalidArgument } from "../errors/index.js";
 import { log } from "../observe/index.js";
 import {
   CONFIG_BYTES_MAX,
@@ -88,20 +89,38 @@ export async function unpackImage(unpack: UnpackImage): Promise<boolean> {
   return true;
 }
 
-/** The first wish that fits the image and that can be met. */
-function chosenTarget(unpack: UnpackImage, built: Platform): UnpackTarget | undefined {
-  const { targets, unpackPlatforms } = unpack.parts;
-  for (const { platform, snapshotter } of unpack.wishes) {
-    const found = snapshotter === "" ? targets[0] : targets.find(({ name }) => name === snapshotter);
-    const wanted = platform.os === "" ? unpackPlatforms : [platform];
-    const isSupported = wanted.some((one) => unpackPlatforms.some((ours) => runsPlatform(ours, one)));
-    if (found === undefined || !isSupported) {
-      log.warn("Unpack configuration not supported, skipping", { snapshotter, os: platform.os });
-      continue;
-    }
-    if (wanted.some((one) => runsPlatform(one, built))) return found;
-  }
-  return undefined;
+interface MetWish {
+  readonly target: UnpackTarget;
+  readonly platforms: readonly Platform[];
+}
+
+/** The wishes that can be met; another is passed over. @throws INVALID_ARGUMENT when there are wishes and none can */
+export function metWishes(
+  { targets, unpackPlatforms }: Pick<Parts, "targets" | "unpackPlatforms">,
+  wishes: readonly UnpackWish[],
+): readonly MetWish[] {
+  const met = wishes.flatMap(({ platform, snapshotter }) => {
+    const target = snapshotter === "" ? targets[0] : targets.find(({ name }) => name === snapshotter);
+    const platforms = platform.os === "" ? unpackPlatforms : [platform];
+    const isOurs = platforms.some((one) => unpackPlatforms.some((ours) => runsPlatform(ours, one)));
+    if (target !== undefined && isOurs) return [{ target, platforms }];
+    log.warn("Unpack configuration not supported, skipping", { snapshotter, os: platform.os });
+    return [];
+  });
+  if (met.length > 0 || wishes.length === 0) return met;
+  throw invalidArgument("unable to initialize unpacker: no unpack platforms defined", {
+    subject: wishes[0]!.snapshotter,
+    reason: "unpack-unsupported",
+    hint: `There are ${targets.map(({ name }) => name).join(", ")}`,
+  });
+}
+
+/** Of the first wish that fits the image. */
+function chosenTarget({ parts, wishes }: UnpackImage, built: Platform): UnpackTarget | undefined {
+  const fitting = metWishes(parts, wishes).find(({ platforms }) =>
+    platforms.some((one) => runsPlatform(one, built)),
+  );
+  return fitting?.target;
 }
 
 /** Those from the first on whose snapshot is not there. */

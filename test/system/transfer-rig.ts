@@ -76,5 +76,7 @@ async function said(child: Child): Promise<Said> {
     texts.stderr += text;
   });
   const [code, signal] = await once(child, "close");
-  return { code: signal === null ? (code as number) : 130, ...texts };
+  // Warnings about the machine are not about the command.
+  const stderr = texts.stderr.replace(/^time=.*\n/gm, "");
+  return { code: signal === null ? (code as number) : 130, stdout: texts.stdout, stderr };
 }

@@ -146,6 +146,38 @@ t.test("pull() tells what is wrong with a name as containerd does", async (t) =>
   t.same(await rig.leftovers(), { leases: [], active: [], images: [] });
 });
 
+t.test("pull() of one image by many at once downloads it once", async (t) => {
+  const rig = await transferRig(t);
+  const { reference } = await publish(rig, layers);
+  const pull = async (): Promise<unknown> =>
+    await rig.transferrer.pull(rig.call, {
+      access: accessTo(reference),
+      store: wish({ name: reference, unpacks }),
+    });
+  await Promise.all([pull(), pull(), pull()]);
+  const asked = rig.server.log.filter(({ path }) => path.includes(digests[0]!));
+  t.equal(asked.length, 1);
+  t.same(await rig.leftovers(), { leases: [], active: [], images: [reference] });
+});
+
+t.test("pull() refuses to unpack with what is not there", async (t) => {
+  const rig = await transferRig(t);
+  const { reference } = await publish(rig, layers);
+  for (const wished of [
+    { platform: linux, snapshotter: "none" },
+    { platform: { os: "plan9", architecture: "mips" }, snapshotter: "lazy" },
+  ]) {
+    const store = wish({ name: reference, unpacks: [wished] });
+    await t.rejects(rig.transferrer.pull(rig.call, { access: accessTo(reference), store }), {
+      message: "unable to initialize unpacker: no unpack platforms defined",
+    });
+    const both = wish({ name: reference, unpacks: [wished, ...unpacks] });
+    await rig.transferrer.pull(rig.call, { access: accessTo(reference), store: both });
+    t.equal(rig.snapshots.committed.size, 2, "the one that can be met counts");
+    rig.snapshots.committed.clear();
+  }
+});
+
 t.test("pull() ends with its caller", async (t) => {
   const rig = await transferRig(t);
   const { reference } = await publish(rig, layers);
