@@ -16,7 +16,7 @@ const controls: Readonly<Record<string, string>> = {
 };
 const codeLengths: Readonly<Record<string, number>> = { x: 2, u: 4, U: 8 };
 
-/** The text of a filter with a place in it. Spaces count: containerd allows none between the parts. */
+/** The text of a filter with a place in it. */
 export class FilterText {
   readonly #text: string;
   #position = 0;
@@ -32,6 +32,11 @@ export class FilterText {
 
   peek(): string {
     return this.#text[this.#position] ?? "";
+  }
+
+  /** @returns whether there were some */
+  skipSpaces(): boolean {
+    return this.match(/\s*/y) !== undefined;
   }
 
   take(text: string): boolean {

@@ -34,6 +34,8 @@ function parseFilter(source: string): Filter {
 function condition(text: FilterText): Filter {
   const path = [field(text)];
   while (text.take(".")) path.push(field(text));
+  // containerd allows spaces before a field, an operator and a value; nowhere else.
+  const hasSpaces = text.skipSpaces();
   if (text.take("==")) {
     const wanted = value(text);
     return (read) => read(path) === wanted;
@@ -46,10 +48,12 @@ function condition(text: FilterText): Filter {
     const pattern = new Pattern(patternText(text));
     return (read) => pattern.matches(read(path) ?? "");
   }
+  if (hasSpaces) throw text.bad("want an operator after spaces");
   return (read) => read(path) !== undefined;
 }
 
 function field(text: FilterText): string {
+  text.skipSpaces();
   if (text.peek() === '"') return text.quoted();
   const name = text.match(/[A-Za-z_][A-Za-z0-9_]*/y);
   if (name === undefined) throw text.bad("want the name of a field");
@@ -57,6 +61,7 @@ function field(text: FilterText): string {
 }
 
 function value(text: FilterText): string {
+  text.skipSpaces();
   if (text.peek() === '"') return text.quoted();
   const found = text.match(/[^\s,]+/y);
   if (found === undefined) throw text.bad("want a value");
@@ -64,6 +69,7 @@ function value(text: FilterText): string {
 }
 
 function patternText(text: FilterText): string {
+  text.skipSpaces();
   const delimiter = text.peek();
   return delimiter === "/" || delimiter === "|" ? text.delimited(delimiter) : value(text);
 }

@@ -38,12 +38,26 @@ t.test("parseFilters() matches as containerd's filters do", async (t) => {
   t.notOk(matches("name~=^abc"));
 });
 
+t.test(
+  "parseFilters() allows spaces before fields, operators and values, as clients send them",
+  async (t) => {
+    const matches = parseFilters([" type==io.containerd.snapshotter.v1, id == overlayfs,labels. a ~= ^b"]);
+    const fields: Record<string, string> = { type: "io.containerd.snapshotter.v1", id: "overlayfs" };
+    const read = (a: string) => (path: readonly string[]) => (path[0] === "labels" ? a : fields[path[0]!]);
+    t.ok(matches(read("bc")));
+    t.notOk(matches(read("cb")));
+  },
+);
+
 t.test("parseFilters() refuses what is no filter", async (t) => {
   for (const text of [
     "==x",
     "name=x",
     "name==",
-    "name== x",
+    "name ",
+    "name==x ",
+    "name==x ,name",
+    "name . x==y",
     "name==a,",
     ",name",
     "name.",
