@@ -29,7 +29,12 @@ export interface Running {
 export interface RunServerOptions extends RunOptions {
   /** Socket that it serves on. */
   readonly address: string;
-  readonly start: (options: { config: Config; version: string; metrics: Metrics }) => Promise<Running>;
+  readonly start: (options: {
+    config: Config;
+    version: string;
+    metrics: Metrics;
+    environment: RunOptions["environment"];
+  }) => Promise<Running>;
 }
 
 /** Runs a server until SIGTERM or SIGINT. @throws what keeps it from starting */
@@ -48,7 +53,7 @@ export async function runServer(options: RunServerOptions): Promise<void> {
   });
   // From here on, so that a signal that comes during the start ends it cleanly when it is done.
   const ended = untilSignal();
-  const running = await options.start({ config, version, metrics });
+  const running = await options.start({ config, version, metrics, environment });
   log.info("Ready", { address, mount: running.rung });
   manager.ready(`Serving on ${address}, layers are mounted by ${running.rung}`);
   const signal = await ended;

@@ -10,10 +10,18 @@ import {
 } from "../content/index.js";
 import { unimplemented } from "../errors/index.js";
 import { createEventExchange } from "../events/index.js";
-import { type GrpcServer, serveGrpc } from "../services/index.js";
+import {
+  type CallScope,
+  type GrpcServer,
+  type ObservedCall,
+  observeCalls,
+  serveGrpc,
+} from "../services/index.js";
+import { checkCgroup, Deprecations } from "../settings/index.js";
 import { namespacedSnapshotter } from "../snapshotters/index.js";
 import type { LayerApplier } from "../transfer/index.js";
 import { withCallContext } from "./call-context.js";
+import { callMetrics } from "./call-metrics.js";
 import { startCollection } from "./collection.js";
 import type { Config } from "./config-keys.js";
 import { DAEMON_LAZY_NAME } from "./config-snapshotters.js";
@@ -30,12 +38,15 @@ import { serverId } from "./server-id.js";
 import { socketOwner } from "./socket-owner.js";
 import { Startup } from "./startup.js";
 import { publishCollected, withContentEvents, withSnapshotEvents } from "./store-events.js";
+import { startTracing } from "./tracing.js";
 import { startTransfer } from "./transfer-parts.js";
 
 export interface StartDaemonOptions {
   readonly config: Config;
   readonly version: string;
   readonly metrics: Metrics;
+  /** For the variables of OpenTelemetry. */
+  readonly environment?: Readonly<Record<string, string | undefined>>;
 }
 
 /** Builds the daemon from the config, part by part in this order. @throws what a part throws, with all stopped */
@@ -59,6 +70,17 @@ async function startParts(startup: Startup, options: StartDaemonOptions): Promis
   const { metadata, binding, engine, registry } = node;
   const now = (): bigint => binding.realtimeNanoseconds();
   const events = createEventExchange({ now });
+  const deprecations = await startup.part(
+    "deprecations",
+    () => new Deprecations({ now }),
+    (started) => started[Symbol.dispose](),
+  );
+  checkCgroup();
+  const tracing = await startup.part(
+    "traces",
+    () => startTracing(options.environment ?? {}, options.version),
+    (started) => started?.[Symbol.asyncDispose](),
+  );
   const id = await startup.part("server id", () => serverId(config.root));
   const source = layerBlobSource({ layers: engine, registry });
   const store = await startup.part(
@@ -122,12 +144,12 @@ async function startParts(startup: Startup, options: StartDaemonOptions): Promis
     serverId: id,
     collection,
     controllers,
-    deprecations: () => [],
+    deprecations: () => deprecations.list(),
     info: {},
   });
   const server = await startup.part(
     "socket",
-    () => serve(config, routes),
+    () => serve(config, { routes, observers: [callMetrics(metrics), ...(tracing ? [tracing.observe] : [])] }),
     (served) => served.close(),
   );
   const metricsAddress = config.metrics.address;
@@ -160,7 +182,10 @@ function repairSource(source: LogicalSource): RepairSource {
 
 async function serve(
   config: Config,
-  routes: readonly ((router: ConnectRouter) => void)[],
+  options: {
+    readonly routes: readonly ((router: ConnectRouter) => void)[];
+    readonly observers: readonly ((call: ObservedCall) => CallScope)[];
+  },
 ): Promise<GrpcServer & { isReady: () => boolean }> {
   const server = await serveGrpc({
     socketPath: config.daemon.address,
@@ -168,7 +193,8 @@ async function serve(
     owner: await socketOwner(config.daemon),
     receivedBytesMax: config.daemon.receivedMessageBytesMax,
     sentBytesMax: config.daemon.sentMessageBytesMax,
-    routes,
+    routes: options.routes,
+    interceptors: options.observers.map(observeCalls),
     closeTimeoutMs: config.snapshotter.stopTimeoutMs,
   });
   let isReady = true;

@@ -1,6 +1,7 @@
 import { readFile, writeFile } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
 import t from "tap";
+import { callMetrics } from "../../src/daemon/call-metrics.js";
 import { measuredSnapshotter } from "../../src/daemon/measured-snapshotter.js";
 import { Metrics } from "../../src/daemon/metrics.js";
 import { feedMetrics, watchLayers, watchPlane, watchProcess } from "../../src/daemon/metrics-sources.js";
@@ -17,6 +18,7 @@ const begin = /(<!-- metrics: begin[^\n]*-->\n)[\s\S]*?(<!-- metrics: end -->)/;
 function allMetrics(metrics: Metrics): Disposable {
   const feed = feedMetrics(metrics);
   const watched = watchProcess(metrics, "1.2.3");
+  callMetrics(metrics);
   measuredSnapshotter({} as LazySnapshotter, metrics);
   watchLayers(metrics, { list: () => [] });
   watchPlane(metrics, { stats: () => ({ reads: 7, bytesServed: 4096 }) as PlaneStats });
