@@ -7,6 +7,7 @@ import { delay } from "../../src/async/index.js";
 import { sha256 } from "../../src/bytes/index.js";
 import { type RegistryServer, startRegistry } from "../../testing/registry/index.js";
 import { Cleanup } from "../../testing/rig/cleanup.js";
+import { startDockerRegistry } from "../../testing/rig/docker-registry.js";
 import { oddRegistry } from "../../testing/rig/lab.js";
 import { SmallImages, tarOf } from "../../testing/transfer/small-image.js";
 import { type Said, startPair, type TransferPair } from "./transfer-rig.js";
@@ -58,6 +59,16 @@ t.test("ctr moves images by the daemon as by containerd", async (t) => {
     const { stdout } = await same(t, pair, ["images", ...words], false);
     t.match(stdout, /Completed push to OCI Registry/);
   }
+  const other = await startDockerRegistry({ folder: join(pair.folder, "registry") });
+  cleanup.add(() => other.stop());
+  const elsewhere = await pair.lazuli("images", "push", `${other.host}/new/odd:1`, image);
+  t.match(
+    elsewhere,
+    { code: 0, stderr: "" },
+    "layers that were not downloaded are fetched for another registry",
+  );
+  t.match(await pair.containerd("images", "pull", `${other.host}/new/odd:1`), { code: 0 });
+  await pair.containerd("images", "rm", `${other.host}/new/odd:1`);
   const archives = { lazuli: join(pair.folder, "l.tar"), containerd: join(pair.folder, "c.tar") };
   const names = [image, `${host}/copy/odd:new`];
   for (const side of ["lazuli", "containerd"] as const) {
