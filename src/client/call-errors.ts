@@ -1,4 +1,4 @@
-import { Code, ConnectError } from "@connectrpc/connect";
+import { ConnectError } from "@connectrpc/connect";
 import { type ErrorCode, errorCodes, LazuliError, permissionDenied, unavailable } from "../errors/index.js";
 
 /** What containerd's errors of a code end with; here the code says it. */
@@ -48,13 +48,9 @@ export function callError(thrown: unknown, address: string, call: CallFacts): La
   });
 }
 
-/** A stream that ended by a reset has no status of the service, and these in its place. */
+/** A stream that ended by a reset has no status of the service, and a code of the transport's in its place. */
 function isBrokenStream(error: ConnectError): boolean {
-  const isOwn =
-    error.code === Code.Internal || error.code === Code.Unavailable || error.code === Code.Aborted;
-  return (
-    isOwn && /^(http\/2 stream closed|protocol error: missing|read ECONN|connect E)/.test(error.rawMessage)
-  );
+  return /^(http\/2 stream closed|protocol error: missing|read ECONN|connect E)/.test(error.rawMessage);
 }
 
 function codeOf(grpc: number): ErrorCode {

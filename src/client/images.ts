@@ -67,7 +67,9 @@ export class Image {
   }
 
   async setLabels(labels: Labels, { signal }: Waiting = {}): Promise<Image> {
-    const image = { name: this.name, labels: { ...labels } };
+    // Not named in the mask, but containerd 2.1 ends with a panic when it is absent.
+    const target = { ...this.target, size: BigInt(this.target.size) };
+    const image = { name: this.name, labels: { ...labels }, target };
     const paths = Object.keys(labels).map((key) => `labels.${key}`);
     const facts = { action: "label an image", subject: this.name, signal };
     const answer = await this.#connection.call(

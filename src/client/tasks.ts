@@ -26,9 +26,9 @@ export interface ProcessStatus {
 /** A number, or a name with or without SIG. */
 export type Signal = number | string;
 
-/** How long `wait` asks again while the server is away, in steps of a second. */
-const RECONNECTS_MAX = 60;
-const RECONNECT_MS = 1000;
+/** How long `wait` asks again while the server is away: a minute in steps of a quarter of a second. */
+const RECONNECTS_MAX = 240;
+const RECONNECT_MS = 250;
 
 const states: Readonly<Record<Status, ProcessState>> = {
   [Status.UNKNOWN]: "unknown",

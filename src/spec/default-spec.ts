@@ -24,7 +24,6 @@ export function defaultSpec(place: { readonly id: string; readonly namespace: st
     linux: {
       resources: {
         devices: [{ allow: false, access: "rwm" }, ...defaultDevices],
-        cpu: { shares: 1024 },
       },
       cgroupsPath: `/${place.namespace}/${place.id}`,
       namespaces: (["pid", "ipc", "uts", "mount", "network"] as const).map((type) => ({ type })),

@@ -117,7 +117,7 @@ t.test("options of limits refuse what runc would", async (t) => {
   t.throws(() => withPidsLimit(0), because("limit-invalid"));
   const { resources } = build(withMemoryLimit(64 << 20), withCpus(1.5), withPidsLimit(9)).linux;
   t.same(resources.memory, { limit: 64 << 20 });
-  t.same(resources.cpu, { shares: 1024, quota: 150_000, period: 100_000 });
+  t.same(resources.cpu, { quota: 150_000, period: 100_000 });
   t.same(resources.pids, { limit: 9 });
 });
 
