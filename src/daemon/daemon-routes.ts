@@ -1,12 +1,14 @@
 import type { ConnectRouter } from "@connectrpc/connect";
-import type { LogicalBlobs, NamespacedContent } from "../content/index.js";
+import type { ContentStore, LogicalBlobs, NamespacedContent } from "../content/index.js";
+import type { LayerDiffer } from "../diff/index.js";
 import type { EventExchange } from "../events/index.js";
 import { ContainerTable, ImageTable, LeaseTable, NamespaceTable, SandboxTable } from "../metadata/index.js";
-import type { SandboxController } from "../runtime/index.js";
+import type { SandboxController, TaskManager } from "../runtime/index.js";
 import {
   containersService,
   contentService,
   type DeprecationWarning,
+  diffService,
   eventsService,
   imagesService,
   introspectionService,
@@ -14,11 +16,14 @@ import {
   type NodeCollection,
   namespacesService,
   nodeService,
+  type RequestContext,
   requestContext,
+  runtimeInfo,
   sandboxControllerService,
   sandboxStoreService,
   snapshotsServiceOf,
   streamingService,
+  tasksService,
   transferService,
   versionService,
 } from "../services/index.js";
@@ -29,7 +34,7 @@ import { findSnapshotter } from "./find-snapshotter.js";
 import type { Metrics } from "./metrics.js";
 import { ladderOf } from "./mount-ladder.js";
 import type { NodeParts } from "./node-parts.js";
-import { type PluginsOptions, pluginsOf } from "./plugins.js";
+import { pluginsOf } from "./plugins.js";
 import type { ServedSnapshotter } from "./served-snapshotters.js";
 import type { DaemonTransfer } from "./transfer-parts.js";
 
@@ -45,12 +50,12 @@ export interface DaemonRoutesOptions extends NodeParts, DaemonTransfer {
   /** The facts of the same snapshotters. */
   readonly served: readonly ServedSnapshotter[];
   readonly collection: NodeCollection;
+  readonly differ: LayerDiffer;
   /** By the name that clients ask for. */
   readonly controllers: ReadonlyMap<string, SandboxController>;
+  readonly tasks: TaskManager;
   /** What of the configuration a later version won't have. */
   readonly deprecations: () => readonly DeprecationWarning[];
-  /** What a plugin tells of itself, by its type. */
-  readonly info: PluginsOptions["info"];
 }
 
 /** Everything that the daemon serves on its socket. */
@@ -58,8 +63,11 @@ export function daemonRoutes(options: DaemonRoutesOptions): readonly ((router: C
   const { metadata, binding, engine, snapshotter, metrics, version, collection, events } = options;
   const now = (): bigint => binding.realtimeNanoseconds();
   const { scheduler } = collection;
+  const contentOf = (context: RequestContext): ContentStore =>
+    options.blobs.over(options.content.for(context));
   const routes = [
-    contentService((context) => options.blobs.over(options.content.for(context))),
+    contentService(contentOf),
+    diffService({ differ: options.differ, content: contentOf }),
     snapshotsServiceOf((name, headers) =>
       findSnapshotter(options.snapshotters, name).for(requestContext(headers)),
     ),
@@ -71,6 +79,11 @@ export function daemonRoutes(options: DaemonRoutesOptions): readonly ((router: C
     versionService({ version, revision: "" }),
     sandboxStoreService(new SandboxTable({ metadata, now })),
     sandboxControllerService({ controllers: options.controllers, events }),
+    tasksService({
+      tasks: options.tasks,
+      containers: new ContainerTable({ metadata, now }),
+      contentOf: (context) => options.content.for(context),
+    }),
     streamingService(options.streams),
     transferService(options),
     healthService(),
@@ -83,7 +96,8 @@ export function daemonRoutes(options: DaemonRoutesOptions): readonly ((router: C
       collection,
     }),
   ];
-  const plugins = pluginsOf({ ...options, controllers: [...options.controllers.keys()], routes });
+  const info = { "io.containerd.runtime.v2": runtimeInfo(options.tasks) };
+  const plugins = pluginsOf({ ...options, controllers: [...options.controllers.keys()], routes, info });
   const { serverId, deprecations } = options;
   return [...routes, introspectionService({ serverId, plugins, deprecations })];
 }

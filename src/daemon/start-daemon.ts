@@ -15,6 +15,7 @@ import {
   type GrpcServer,
   type ObservedCall,
   observeCalls,
+  runtimeInfo,
   serveGrpc,
 } from "../services/index.js";
 import { checkCgroup, Deprecations } from "../settings/index.js";
@@ -39,6 +40,7 @@ import { socketOwner } from "./socket-owner.js";
 import { Startup } from "./startup.js";
 import { publishCollected, withContentEvents, withSnapshotEvents } from "./store-events.js";
 import { startTracing } from "./tracing.js";
+import { startTasks } from "./task-parts.js";
 import { startTransfer } from "./transfer-parts.js";
 
 export interface StartDaemonOptions {
@@ -137,6 +139,7 @@ async function startParts(startup: Startup, options: StartDaemonOptions): Promis
   );
   const shared = { ...options, ...node, events, content, blobs, snapshotters, served };
   const transfer = await startTransfer(startup, { ...shared, applier: noApplier });
+  const tasks = await startTasks(startup, { ...options, binding, events });
   const controllers = await startSandboxControllers(startup, { ...options, binding });
   const routes = daemonRoutes({
     ...shared,
@@ -144,8 +147,9 @@ async function startParts(startup: Startup, options: StartDaemonOptions): Promis
     serverId: id,
     collection,
     controllers,
+    tasks,
     deprecations: () => deprecations.list(),
-    info: {},
+    info: { "io.containerd.runtime.v2": runtimeInfo(tasks) },
   });
   const server = await startup.part(
     "socket",
