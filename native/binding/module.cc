@@ -3,6 +3,7 @@
 #include "btrfs_binding.h"
 #include "file_steps_binding.h"
 #include "indexer_binding.h"
+#include "layer_files_binding.h"
 #include "member_binding.h"
 #include "mount_binding.h"
 #include "plane_binding.h"
@@ -19,6 +20,7 @@ Napi::Object initModule(Napi::Env env, Napi::Object exports) {
   initBtrfs(env, exports);
   initMembers(env, exports);
   initFileSteps(env, exports);
+  initLayerFiles(env, exports);
   initMounts(env, exports);
   initProjectQuotas(env, exports);
   initTrees(env, exports);

@@ -44,6 +44,12 @@ export {
 } from "./binding.js";
 export { loadBinding } from "./load-binding.js";
 export { type FuseMountOptions, mountFuse, unmountFuse } from "./mount-fuse.js";
+export type {
+  AssembleArchiveOptions,
+  NativeLayerFiles,
+  TreeChangesOptions,
+  UnpackLayerOptions,
+} from "./native-layer-files.js";
 export type { NativeIdRange, NativeMounts } from "./native-mounts.js";
 export type { NativeProjectQuotas, NativeProjectUsage } from "./native-project-quotas.js";
 export {

@@ -10,6 +10,8 @@ export interface ProcessorInput {
   /** `org.opencontainers.image.enc.*` of the descriptor. */
   readonly annotations: Readonly<Record<string, string>>;
   readonly bytes: AsyncIterable<Buffer>;
+  /** What a client gives programs, by their names: a serialized `google.protobuf.Any` each, in place of our own. */
+  readonly payloads?: Readonly<Record<string, Uint8Array>> | undefined;
   readonly signal: AbortSignal;
 }
 

@@ -46,7 +46,7 @@ async function* runProgram(options: ExternalProcessorOptions, input: ProcessorIn
     path,
     args,
     environment: environmentOf(options, input.mediaType),
-    payload: decryptionPayload(input),
+    payload: given(input, options.name) ?? decryptionPayload(input),
     inherited,
   });
   /** Why it was killed. */
@@ -81,6 +81,10 @@ async function* runProgram(options: ExternalProcessorOptions, input: ProcessorIn
     input.signal.removeEventListener("abort", onAbort);
     program.kill();
   }
+}
+
+function given({ payloads }: ProcessorInput, name: string): Uint8Array | undefined {
+  return payloads !== undefined && Object.hasOwn(payloads, name) ? payloads[name] : undefined;
 }
 
 /** Gives the program all of its input, as fast as it takes it. */

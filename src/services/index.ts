@@ -8,6 +8,7 @@
 export type { CollectionTrigger } from "./collection-trigger.js";
 export { type ContainersServiceOptions, containersService } from "./containers-service.js";
 export { contentService } from "./content-service.js";
+export { type DiffServiceOptions, diffService } from "./diff-service.js";
 export { eventsService } from "./events-service.js";
 export { type ImagesServiceOptions, imagesService } from "./images-service.js";
 export {
@@ -33,6 +34,6 @@ export { type GrpcServer, type ServeGrpcOptions, serveGrpc } from "./serve-grpc.
 export { infoMessage, mountMessages, nanosecondsOf, timestampOf } from "./snapshot-messages.js";
 export { type SnapshotterOf, snapshotsService, snapshotsServiceOf } from "./snapshots-service.js";
 export { streamingService } from "./streaming-service.js";
-export { type TransferServiceOptions, transferService } from "./transfer-service.js";
 export { type TasksServiceOptions, tasksService } from "./tasks-service.js";
+export { type TransferServiceOptions, transferService } from "./transfer-service.js";
 export { versionService } from "./version-service.js";
