@@ -71,30 +71,12 @@ const snapshotter = {
   }),
 } as const;
 
-/** containerd's long words for kinds of plugins, and its short ones. */
-const proxyKinds = {
-  "io.containerd.snapshotter.v1": "snapshot",
-  "io.containerd.content.v1": "content",
-  "io.containerd.differ.v1": "diff",
-  "io.containerd.sandbox.controller.v1": "sandbox",
-} as const;
-
-type ProxyKind = (typeof proxyKinds)[keyof typeof proxyKinds];
-type ProxyType = keyof typeof proxyKinds | ProxyKind;
-const proxyTypes = [...Object.values(proxyKinds), ...Object.keys(proxyKinds)] as readonly ProxyType[];
-
-/** The short word for either. */
-export function proxyKind(type: ProxyType): ProxyKind {
-  return proxyKinds[type as keyof typeof proxyKinds] ?? (type as ProxyKind);
-}
-
 const proxyPlugin = {
   type: mandatoryChoiceField({
     key: "type",
-    choices: proxyTypes,
+    choices: ["snapshot", "io.containerd.snapshotter.v1"] as const,
     example: "snapshot",
-    meaning:
-      "What is plugged in: a snapshotter, a content store, a differ or a sandbox controller; each also by containerd's long name.",
+    meaning: "What is plugged in: a snapshotter, by containerd's short word or its long one.",
   }),
   address: mandatorySocketField({
     key: "address",

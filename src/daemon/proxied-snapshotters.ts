@@ -5,7 +5,6 @@ import { log } from "../observe/index.js";
 import { createProxySnapshotter, type ProxySnapshotter } from "../snapshotters/index.js";
 import { currentCall } from "./call-context.js";
 import type { Config } from "./config-keys.js";
-import { proxyKind } from "./config-named-tables.js";
 import type { ServedSnapshotter } from "./served-snapshotters.js";
 import { recordKind } from "./snapshotter-kinds.js";
 import type { Startup } from "./startup.js";
@@ -29,7 +28,6 @@ export async function startProxiedSnapshotters(
 ): Promise<ServedSnapshotter[]> {
   const served: ServedSnapshotter[] = [];
   for (const [name, plugin] of Object.entries(config.proxyPlugins)) {
-    if (proxyKind(plugin.type) !== "snapshot") continue;
     await recordKind(metadata, name, "proxy");
     const { address, capabilities } = plugin;
     const snapshotter = await startup.part(
