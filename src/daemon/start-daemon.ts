@@ -8,19 +8,17 @@ import {
   openLocalStore,
   type RepairSource,
 } from "../content/index.js";
-import { unimplemented } from "../errors/index.js";
+import { createLayerDiffer } from "../diff/index.js";
 import { createEventExchange } from "../events/index.js";
 import {
   type CallScope,
   type GrpcServer,
   type ObservedCall,
   observeCalls,
-  runtimeInfo,
   serveGrpc,
 } from "../services/index.js";
 import { checkCgroup, Deprecations } from "../settings/index.js";
 import { namespacedSnapshotter } from "../snapshotters/index.js";
-import type { LayerApplier } from "../transfer/index.js";
 import { withCallContext } from "./call-context.js";
 import { callMetrics } from "./call-metrics.js";
 import { startCollection } from "./collection.js";
@@ -31,6 +29,7 @@ import type { Metrics } from "./metrics.js";
 import { serveMetrics } from "./metrics-server.js";
 import { type NodeParts, startNodeParts } from "./node-parts.js";
 import { startProxiedSnapshotters } from "./proxied-snapshotters.js";
+import { startRestarts } from "./restarts.js";
 import type { Running } from "./run-server.js";
 import { startSandboxControllers } from "./sandbox-controllers.js";
 import { startScrubbing } from "./scrubbing.js";
@@ -39,8 +38,9 @@ import { serverId } from "./server-id.js";
 import { socketOwner } from "./socket-owner.js";
 import { Startup } from "./startup.js";
 import { publishCollected, withContentEvents, withSnapshotEvents } from "./store-events.js";
-import { startTracing } from "./tracing.js";
+import { streamProcessorsOf } from "./stream-processors.js";
 import { startTasks } from "./task-parts.js";
+import { startTracing } from "./tracing.js";
 import { startTransfer } from "./transfer-parts.js";
 
 export interface StartDaemonOptions {
@@ -138,23 +138,36 @@ async function startParts(startup: Startup, options: StartDaemonOptions): Promis
     ({ scheduler }) => scheduler.close(),
   );
   const shared = { ...options, ...node, events, content, blobs, snapshotters, served };
-  const transfer = await startTransfer(startup, { ...shared, applier: noApplier });
+  const differ = await startup.part("differ", () =>
+    createLayerDiffer({
+      binding,
+      processors: streamProcessorsOf(config),
+      scratch: join(config.root, "diff"),
+      now,
+    }),
+  );
+  const transfer = await startTransfer(startup, { ...shared, applier: differ });
   const tasks = await startTasks(startup, { ...options, binding, events });
   const controllers = await startSandboxControllers(startup, { ...options, binding });
   const routes = daemonRoutes({
     ...shared,
     ...transfer,
+    differ,
     serverId: id,
     collection,
     controllers,
     tasks,
     deprecations: () => deprecations.list(),
-    info: { "io.containerd.runtime.v2": runtimeInfo(tasks) },
   });
   const server = await startup.part(
     "socket",
     () => serve(config, { routes, observers: [callMetrics(metrics), ...(tracing ? [tracing.observe] : [])] }),
     (served) => served.close(),
+  );
+  await startup.part(
+    "restarts",
+    () => startRestarts({ metadata, tasks, snapshotters, events, now }),
+    (started) => started[Symbol.asyncDispose](),
   );
   const metricsAddress = config.metrics.address;
   await startup.part(
@@ -167,12 +180,6 @@ async function startParts(startup: Startup, options: StartDaemonOptions): Promis
   );
   return node;
 }
-
-const noApplier: LayerApplier = {
-  apply: async ({ layer }) => {
-    throw unimplemented(`Cannot unpack ${layer.digest}`, { reason: "differ-missing" });
-  },
-};
 
 /** Blobs that the registry of a lazy layer has can be had again. */
 function repairSource(source: LogicalSource): RepairSource {
