@@ -19,7 +19,7 @@ export const transfer = {
   platforms: textsField({
     key: "platforms",
     initial: [],
-    meaning: 'Platforms that are unpacked for, e.g. "linux/arm64". Empty: this machine\'s.',
+    meaning: 'Platforms that are unpacked for, e.g. "linux/arm64". Empty: all of Linux, as containerd does.',
   }),
   downloadsMax: countField({
     key: "max_concurrent_downloads",

@@ -56,7 +56,11 @@ export async function startTransfer(
     leases: new LeaseTable({ metadata, now }),
     events: options.events,
     targets: unpackTargets(options),
-    unpackPlatforms: transfer.platforms.length === 0 ? [ownPlatform()] : transfer.platforms.map(platformOf),
+    unpackPlatforms:
+      transfer.platforms.length === 0
+        ? [{ os: "linux", architecture: "" }]
+        : transfer.platforms.map(platformOf),
+    platform: ownPlatform(),
     lazy: transfer.lazy,
     mayBeLazy: (layer) => mayBeLazy(config, layer),
     applier: options.applier,

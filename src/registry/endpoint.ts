@@ -31,6 +31,8 @@ export interface Endpoint {
   readonly connectTimeoutMs: number | undefined;
   /** The registry that it mirrors, sent as `?ns=`; undefined for the registry itself. */
   readonly namespace: string | undefined;
+  /** The `server` of a hosts.toml: the registry itself, whatever its address is called. */
+  readonly isServer?: boolean;
 }
 
 /** The URL of something of a repository at an endpoint, e.g. `suffix` `blobs/sha256:…`. */

@@ -111,8 +111,8 @@ async function endpointsOfFolder({ folder, names, registry }: Folder): Promise<r
   }
   const hosts = parseHostsToml({ text: file.text, path, folder, fallbackUrl: defaultUrl(registry) });
   const endpoints: Endpoint[] = [];
-  for (const entry of [...hosts.mirrors, hosts.server]) endpoints.push(await endpointOf(entry, registry));
-  return endpoints;
+  for (const mirror of hosts.mirrors) endpoints.push(await endpointOf(mirror, registry));
+  return [...endpoints, { ...(await endpointOf(hosts.server, registry)), isServer: true }];
 }
 
 /** Docker's form: `*.crt` are authorities, `x.cert` with `x.key` is a client pair. */

@@ -188,7 +188,8 @@ export class PushTarget {
   ): Promise<Result> {
     const { endpoints, policy, clock, hosts, description } = this.#options;
     const all = endpoints.filter(
-      ({ capabilities, namespace }) => capabilities.includes("push") && namespace === undefined,
+      ({ capabilities, namespace, isServer = false }) =>
+        capabilities.includes("push") && (namespace === undefined || isServer),
     );
     if (all.length === 0) throw noHost(`${description} ${suffix}`, "push");
     const plan = new RetryPlan({ ranked: all, all, policy, clock, hosts });

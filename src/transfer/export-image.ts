@@ -22,7 +22,7 @@ import { childrenOf, descriptorOf, isNonDistributable, readStored, sourceLabels 
 import type { ExportWish, ImageStoreWish, TransferCall, TransferParts } from "./transfer-contract.js";
 
 export interface ExportImages {
-  readonly parts: Pick<TransferParts, "images" | "wholeContent" | "unpackPlatforms">;
+  readonly parts: Pick<TransferParts, "images" | "wholeContent" | "platform">;
   readonly call: TransferCall & { readonly lease: string };
   readonly store: ImageStoreWish;
   readonly wish: ExportWish;
@@ -86,7 +86,7 @@ class Export {
     this.#request = request;
     this.#content = request.parts.wholeContent(request.call);
     const { platforms } = request.wish;
-    this.#platforms = platforms.length > 0 ? platforms : request.parts.unpackPlatforms;
+    this.#platforms = platforms.length > 0 ? platforms : [request.parts.platform];
   }
 
   async members(): Promise<Member[]> {

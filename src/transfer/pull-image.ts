@@ -1,5 +1,5 @@
 import type { ContentStore } from "../content/index.js";
-import { LazuliError, notFound, permissionDenied } from "../errors/index.js";
+import { failedPrecondition, LazuliError, notFound, permissionDenied } from "../errors/index.js";
 import { log } from "../observe/index.js";
 import { type Descriptor, isIndexType, isManifestType, parseManifestOrIndex } from "../oci/index.js";
 import type { FetchedManifest, Registry } from "../registry/index.js";
@@ -99,6 +99,17 @@ async function requireAccepted({ parts, call, access }: PullImage, descriptor: D
   });
 }
 
+function onlyByClient(reference: string): LazuliError {
+  return failedPrecondition(
+    `Cannot pull ${reference} lazily: its registry can only be reached with what this client gave`,
+    {
+      subject: reference,
+      reason: "registry-of-client",
+      hint: "Put headers, scheme and hosts into the folders of [registry] config_path",
+    },
+  );
+}
+
 /** Ends all parts of a pull when one of them has failed. */
 class FirstFailure implements Disposable {
   readonly #controller = new AbortController();
@@ -185,9 +196,12 @@ class Pulling {
     // Attestations and artifacts have no file tree.
     if (config === undefined) return false;
     await failure.all([this.#visit(config)]);
+    const { lazy } = parts;
     if (opened.isLasting) await opened.shareCredential();
+    else if (lazy === "always") throw onlyByClient(access.reference);
     return await unpackImage({
-      parts,
+      // The snapshotter would ask a registry that only the client can lead to, and wait for it in vain.
+      parts: { ...parts, lazy: opened.isLasting ? lazy : "never" },
       call,
       store: this.#content,
       wishes: wish.unpacks,

@@ -108,8 +108,10 @@ export interface TransferParts {
   readonly events: EventExchange;
   /** The first is the default. */
   readonly targets: readonly UnpackTarget[];
-  /** Platforms that are unpacked for. */
+  /** Platforms that are unpacked for; one without an architecture stands for all of its operating system. */
   readonly unpackPlatforms: readonly Platform[];
+  /** This machine's. */
+  readonly platform: Platform;
   readonly lazy: LazyMode;
   /** Whether the lazy snapshotter is likely to take a layer; those that it won't are downloaded at once. */
   readonly mayBeLazy: (layer: Descriptor) => boolean;

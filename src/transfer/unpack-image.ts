@@ -91,6 +91,7 @@ export async function unpackImage(unpack: UnpackImage): Promise<boolean> {
 
 interface MetWish {
   readonly target: UnpackTarget;
+  /** Of those that are unpacked for. */
   readonly platforms: readonly Platform[];
 }
 
@@ -101,9 +102,8 @@ export function metWishes(
 ): readonly MetWish[] {
   const met = wishes.flatMap(({ platform, snapshotter }) => {
     const target = snapshotter === "" ? targets[0] : targets.find(({ name }) => name === snapshotter);
-    const platforms = platform.os === "" ? unpackPlatforms : [platform];
-    const isOurs = platforms.some((one) => unpackPlatforms.some((ours) => runsPlatform(ours, one)));
-    if (target !== undefined && isOurs) return [{ target, platforms }];
+    const platforms = unpackPlatforms.filter((ours) => platform.os === "" || takesPlatform(ours, platform));
+    if (target !== undefined && platforms.length > 0) return [{ target, platforms }];
     log.warn("Unpack configuration not supported, skipping", { snapshotter, os: platform.os });
     return [];
   });
@@ -115,10 +115,15 @@ export function metWishes(
   });
 }
 
+/** Without an architecture, all of the operating system are taken, as containerd does unless it is told otherwise. */
+function takesPlatform(ours: Platform, other: Platform): boolean {
+  return ours.architecture === "" ? ours.os === other.os : runsPlatform(ours, other);
+}
+
 /** Of the first wish that fits the image. */
 function chosenTarget({ parts, wishes }: UnpackImage, built: Platform): UnpackTarget | undefined {
   const fitting = metWishes(parts, wishes).find(({ platforms }) =>
-    platforms.some((one) => runsPlatform(one, built)),
+    platforms.some((ours) => takesPlatform(ours, built)),
   );
   return fitting?.target;
 }

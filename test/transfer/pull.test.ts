@@ -89,6 +89,29 @@ t.test("pull() with lazy always refuses a layer that can't be, with never asks f
   t.notOk("containerd.io/snapshot.ref" in never.snapshots.labels[0]!);
 });
 
+t.test("pull() downloads what only its client can reach, or refuses it where all must be lazy", async (t) => {
+  for (const lazy of ["auto", "always"] as const) {
+    const rig = await transferRig(t, { parts: { lazy } });
+    const { reference } = await publish(rig, layers);
+    for (const digest of digests) rig.snapshots.lazy.add(digest);
+    const access = accessTo(reference, { hostsFolder: join(rig.folder, "hosts") });
+    const pulled = rig.transferrer.pull(rig.call, { access, store: wish({ name: reference, unpacks }) });
+    if (lazy === "always") {
+      await t.rejects(pulled, {
+        code: "FAILED_PRECONDITION",
+        message: /can only be reached with what this client/,
+      });
+      continue;
+    }
+    await pulled;
+    t.equal((await rig.content.info(digests[0]!)).size, blobs[0]!.length);
+    t.notOk(
+      "containerd.io/snapshot.ref" in rig.snapshots.labels[0]!,
+      "the snapshotter is not asked to find it",
+    );
+  }
+});
+
 t.test("pull() goes on with what an earlier one has brought", async (t) => {
   const rig = await transferRig(t);
   const { reference } = await publish(rig, layers);

@@ -109,6 +109,7 @@ export async function transferRig(t: Test, options: TransferRigOptions = {}) {
     events: createEventExchange({ now }),
     targets: [{ name: "lazy", isLazy: true, snapshotter: snapshots.namespaced }],
     unpackPlatforms: [linux],
+    platform: linux,
     lazy: "auto",
     mayBeLazy: ({ digest }) => snapshots.lazy.has(digest),
     applier: {
