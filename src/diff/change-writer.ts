@@ -76,7 +76,6 @@ export class ChangeWriter {
       devMajor: 0,
       devMinor: 0,
       capability: NO_BYTES,
-      isPax: false,
     };
     this.#put(goHeader(header));
   }
@@ -138,7 +137,6 @@ export class ChangeWriter {
       devMajor: isDevice ? change.devMajor : 0,
       devMinor: isDevice ? change.devMinor : 0,
       capability: change.capability,
-      isPax: true,
     };
   }
 

@@ -16,8 +16,6 @@ export interface GoHeader {
   readonly devMinor: number;
   /** `security.capability`; empty: none. */
   readonly capability: Buffer;
-  /** False: ustar where it has room, as Go chooses for a header without a format. */
-  readonly isPax: boolean;
 }
 
 const BLOCK_BYTES = 512;
@@ -29,13 +27,10 @@ const CAPABILITY = "SCHILY.xattr.security.capability";
 /** The blocks that Go 1.20's writer makes of a header, byte for byte. */
 export function goHeader(header: GoHeader): Buffer {
   const records = paxRecords(header);
-  const split = header.isPax || records.size > 0 ? undefined : splitName(header.name);
-  if (records.size === 0 && (header.isPax || header.name.length <= NAME_BYTES || split !== undefined)) {
-    return split === undefined
-      ? headerBlock(header)
-      : headerBlock({ ...header, name: split.rest }, split.prefix);
-  }
-  if (records.size === 0) records.set("path", bufferOfBytes(header.name));
+  if (records.size === 0) return headerBlock(header);
+  // ustar is taken wherever it has room, which it has for a long name that can be cut at a slash.
+  const split = records.size === 1 && records.has("path") ? splitName(header.name) : undefined;
+  if (split !== undefined) return headerBlock({ ...header, name: split.rest }, split.prefix);
   const body = Buffer.concat([...records].sort(([left], [right]) => (left < right ? -1 : 1)).map(paxRecord));
   const block = Buffer.alloc(BLOCK_BYTES);
   putText(block, paxName(header.name), { at: 0, length: NAME_BYTES });
@@ -58,8 +53,7 @@ function paxRecords(header: GoHeader): Map<string, Buffer> {
     if (!fitsOctal(BigInt(value), length)) records.set(key, Buffer.from(String(value)));
   };
   const { name, linkName } = header;
-  const isShort = name.length <= NAME_BYTES || (!header.isPax && splitName(name) !== undefined);
-  if (!isShort || !isAscii(name)) records.set("path", bufferOfBytes(name));
+  if (name.length > NAME_BYTES || !isAscii(name)) records.set("path", bufferOfBytes(name));
   if (linkName.length > NAME_BYTES || !isAscii(linkName)) records.set("linkpath", bufferOfBytes(linkName));
   number("uid", header.uid, 8);
   number("gid", header.gid, 8);
