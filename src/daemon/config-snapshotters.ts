@@ -16,10 +16,23 @@ export function ownSnapshotters(config: Config, lazyName: string): readonly OwnS
   const named = Object.entries(config.snapshotters).map(([name, table]) => ({ name, ...table }));
   const isReplaced =
     Object.hasOwn(config.snapshotters, lazyName) || named.some(({ type }) => type === "lazy");
-  if (isReplaced) return named;
-  const lazy = {
-    name: lazyName,
-    type: "lazy",
+  // Clients of containerd count on its `native` one; a plugin of another's has what its config says and no more.
+  const isNativeGiven = lazyName !== DAEMON_LAZY_NAME || isNamed(config, "native");
+  return [
+    ...(isReplaced ? [] : [plainSnapshotter(lazyName, "lazy")]),
+    ...(isNativeGiven ? [] : [plainSnapshotter("native", "native")]),
+    ...named,
+  ];
+}
+
+function isNamed(config: Config, name: string): boolean {
+  return Object.hasOwn(config.snapshotters, name) || Object.hasOwn(config.proxyPlugins, name);
+}
+
+function plainSnapshotter(name: string, type: OwnType): OwnSnapshotter {
+  return {
+    name,
+    type,
     root: undefined,
     address: undefined,
     syncRemove: undefined,
@@ -27,8 +40,7 @@ export function ownSnapshotters(config: Config, lazyName: string): readonly OwnS
     mountOptions: [],
     idMapping: undefined,
     defaultQuotaBytes: undefined,
-  } as const;
-  return [lazy, ...named];
+  };
 }
 
 /** What the config says of the lazy snapshotter. */
