@@ -1,5 +1,19 @@
-import type { ContainerConfig, PodSandboxConfig } from "../../gen/runtime/v1/api_pb.js";
+import type {
+  DescMethodServerStreaming,
+  DescMethodUnary,
+  MessageInitShape,
+  MessageShape,
+} from "@bufbuild/protobuf";
+import type {
+  ContainerConfig,
+  ContainerEventType,
+  ContainerStatusSchema,
+  PodSandboxConfig,
+  RuntimeService,
+} from "../../gen/runtime/v1/api_pb.js";
+import type { AnyValue } from "../metadata/index.js";
 import type { RunConfig } from "../spec/index.js";
+import type { StoredContainer } from "./store.js";
 
 /** Nanoseconds since 1970. */
 export type Nanoseconds = bigint;
@@ -57,8 +71,12 @@ export interface ContainerRecord {
 
 export type ContainerState = "created" | "running" | "exited" | "unknown";
 
-export interface CriContainer {
+export interface CriContainer extends ContainerStatusRecord {
   readonly record: ContainerRecord;
+}
+
+/** Stored as the extension `io.cri-containerd.container.status`. */
+export interface ContainerStatusRecord {
   readonly state: ContainerState;
   readonly pid: number;
   readonly startedAt: Nanoseconds;
@@ -179,4 +197,112 @@ export interface ContainerIo {
   /** Resolves when all output is in the log. */
   drained(options?: Waiting): Promise<void>;
   close(): Promise<void>;
+}
+
+type Methods = typeof RuntimeService.method;
+
+/** RPCs as functions of their messages; they throw LazuliError. */
+export type Calls<Names extends keyof Methods> = {
+  readonly [Name in Names]: Methods[Name] extends DescMethodUnary<infer Input, infer Output>
+    ? (
+        request: MessageShape<Input>,
+        options: { readonly signal: AbortSignal },
+      ) => Promise<MessageInitShape<Output>>
+    : Methods[Name] extends DescMethodServerStreaming<infer Input, infer Output>
+      ? (
+          request: MessageShape<Input>,
+          options: { readonly signal: AbortSignal },
+        ) => AsyncIterable<MessageInitShape<Output>>
+      : never;
+};
+
+export type PodCalls = Calls<
+  | "runPodSandbox"
+  | "stopPodSandbox"
+  | "removePodSandbox"
+  | "podSandboxStatus"
+  | "listPodSandbox"
+  | "streamPodSandboxes"
+  | "updatePodSandboxResources"
+>;
+
+export type NodeCalls = Calls<
+  "version" | "status" | "runtimeConfig" | "updateRuntimeConfig" | "getContainerEvents"
+>;
+
+export type ContainerCalls = Calls<
+  | "createContainer"
+  | "startContainer"
+  | "stopContainer"
+  | "removeContainer"
+  | "listContainers"
+  | "streamContainers"
+  | "containerStatus"
+  | "updateContainerResources"
+  | "reopenContainerLog"
+  | "execSync"
+  | "exec"
+  | "attach"
+  | "portForward"
+  | "checkpointContainer"
+>;
+
+export type StatsCalls = Calls<
+  | "containerStats"
+  | "listContainerStats"
+  | "streamContainerStats"
+  | "podSandboxStats"
+  | "listPodSandboxStats"
+  | "streamPodSandboxStats"
+  | "listMetricDescriptors"
+  | "listPodSandboxMetrics"
+  | "streamPodSandboxMetrics"
+>;
+
+/** What pods ask of the containers. */
+export interface PodContainers {
+  /** Kills those of a pod that still run, and waits until they have ended. */
+  stopOfPod(podId: string, options?: Waiting): Promise<void>;
+  /** Removes all of a pod, stopped or not. */
+  removeOfPod(podId: string, options?: Waiting): Promise<void>;
+  /** Takes one up after a restart: asks its shim, opens its pipes, waits for its end, and shows it. State `unknown` if that fails. */
+  recover(stored: StoredContainer, options?: Waiting): Promise<void>;
+  /** For events and the verbose status of pods. */
+  statusOf(container: CriContainer): Promise<MessageInitShape<typeof ContainerStatusSchema>>;
+}
+
+/** Tells kubelets what happened; never waits and never throws. `containerId` is the pod's for the pod itself. */
+export interface CriEvents {
+  publish(event: {
+    readonly containerId: string;
+    readonly podId: string;
+    readonly type: ContainerEventType;
+  }): void;
+}
+
+/** One table of `[cri.runtime.runtimes]`. */
+export interface RuntimeHandler {
+  /** "" in a request is the default's name here. */
+  readonly name: string;
+  /** For TaskManager: the type, or the path where one is given. */
+  readonly runtime: string;
+  readonly runtimeType: string;
+  readonly options: AnyValue | undefined;
+  readonly isSystemdCgroup: boolean;
+  readonly podAnnotations: readonly string[];
+  readonly containerAnnotations: readonly string[];
+  readonly isPrivilegedWithoutHostDevices: boolean;
+  readonly allowsAllDevicesWhenPrivileged: boolean;
+  readonly isCgroupWritable: boolean;
+  readonly baseSpecPath: string | undefined;
+  readonly snapshotter: string | undefined;
+  readonly sandboxer: string;
+  readonly cniConfFolder: string | undefined;
+  readonly cniConfMax: number | undefined;
+}
+
+export interface RuntimeHandlers {
+  readonly all: readonly RuntimeHandler[];
+  /** The default for "". @throws INVALID_ARGUMENT `runtime-handler-unknown` */
+  find(name: string): RuntimeHandler;
 }

@@ -6,4 +6,6 @@
 export { type ContainerIoOptions, openContainerIo } from "./container-io.js";
 export type * from "./contract.js";
 export { CRI_NAMESPACE } from "./contract.js";
+export { type RuntimeServiceOptions, runtimeService } from "./runtime-service.js";
+export { CriStore, type CriStoreOptions } from "./store.js";
 export { type StreamServerOptions, startStreamServer } from "./streaming/index.js";
