@@ -104,7 +104,10 @@ t.test("sendBytes() throws when the receiver leaves, and for a wrong grant", asy
   await t.rejects(sendBytes({ stream: left.left, source: pieces([10]) }), withReason("stream-receiver-left"));
   const wrong = joined();
   await wrong.right.send(packedObject(WindowUpdateSchema, { update: -1 }));
-  await t.rejects(sendBytes({ stream: wrong.left, source: pieces([10]) }), withReason("stream-grant-invalid"));
+  await t.rejects(
+    sendBytes({ stream: wrong.left, source: pieces([10]) }),
+    withReason("stream-grant-invalid"),
+  );
 });
 
 t.test("sendBytes() closes early and throws when the source breaks", async (t) => {
