@@ -147,7 +147,8 @@ async function named<T>(
   } catch (thrown) {
     if (signal?.aborted === true) throw LazuliError.from(signal.reason);
     const error = thrown instanceof ConnectError ? ofConnect(thrown) : LazuliError.from(thrown);
-    if (error.code === "DEADLINE_EXCEEDED" && error.reason !== "ttrpc-status") {
+    // The shim is told the limit too, and may be the first to say that it is over.
+    if (error.code === "DEADLINE_EXCEEDED" && timeoutMs !== undefined) {
       const message = `Cannot call ${subject} of a shim: want an answer within ${timeoutMs} ms, got none: context deadline exceeded`;
       throw deadlineExceeded(message, { subject, reason: "shim-slow", cause: thrown });
     }
