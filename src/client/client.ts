@@ -100,7 +100,7 @@ export class Client implements Disposable {
 
   async version({ signal }: Waiting = {}): Promise<{ readonly version: string; readonly revision: string }> {
     const facts = { action: "ask for the version", signal };
-    const { version, revision } = await this.#connection.call(
+    const { version, revision } = await this.#connection.read(
       facts,
       async (services, options) => await services.version.version({}, options),
     );
@@ -160,7 +160,7 @@ export class Client implements Disposable {
   /** The tasks of the namespace by their containers' ids. */
   async tasks({ signal }: Waiting = {}): Promise<ReadonlyMap<string, ProcessStatus>> {
     const facts = { action: "list tasks", signal };
-    const answer = await this.#connection.call(
+    const answer = await this.#connection.read(
       facts,
       async ({ tasks }, options) => await tasks.list({}, options),
     );
@@ -188,7 +188,7 @@ export class Client implements Disposable {
 
   async leases({ filters = [], signal }: Filtered = {}): Promise<readonly Lease[]> {
     const facts = { action: "list leases", signal };
-    const answer = await this.#connection.call(
+    const answer = await this.#connection.read(
       facts,
       async (services, options) => await services.leases.list({ filters: [...filters] }, options),
     );
@@ -197,7 +197,7 @@ export class Client implements Disposable {
 
   async namespaces({ signal }: Waiting = {}): Promise<readonly Namespace[]> {
     const facts = { action: "list namespaces", signal };
-    const answer = await this.#connection.call(
+    const answer = await this.#connection.read(
       facts,
       async (services, options) => await services.namespaces.list({}, options),
     );

@@ -17,6 +17,7 @@ import { Transfer } from "../../gen/containerd/services/transfer/v1/transfer_pb.
 import { Version } from "../../gen/containerd/services/version/v1/version_pb.js";
 import { linkSignals } from "../async/index.js";
 import { type ContentStore, proxyContentStore } from "../content/index.js";
+import { LazuliError } from "../errors/index.js";
 import { type CallFacts, callError } from "./call-errors.js";
 
 /** containerd's own limit, both ways. */
@@ -129,6 +130,19 @@ export class Connection implements Disposable {
       return await work(this.services, this.options(facts.signal));
     } catch (thrown) {
       throw this.error(thrown, facts);
+    }
+  }
+
+  /** As `call` for what changes nothing: asked once more when the connection was one of before a restart. */
+  async read<T>(
+    facts: CallFacts,
+    work: (services: Services, options: CallOptions) => Promise<T>,
+  ): Promise<T> {
+    try {
+      return await this.call(facts, work);
+    } catch (thrown) {
+      if (!(thrown instanceof LazuliError) || thrown.reason !== "server-unreachable") throw thrown;
+      return await this.call(facts, work);
     }
   }
 

@@ -83,7 +83,7 @@ export class Container {
   async task({ io, signal }: Waiting & { readonly io?: StreamIo } = {}): Promise<Task> {
     const { id } = this;
     const facts = { action: "look up a task", subject: id, signal };
-    const answer = await this.#connection.call(
+    const answer = await this.#connection.read(
       facts,
       async ({ tasks }, options) => await tasks.get({ containerId: id }, options),
     );
@@ -147,7 +147,7 @@ export class Container {
     const { snapshotter, snapshotKey: key } = this;
     if (key === "") return [];
     const facts = { action: "look up mounts", subject: key, signal };
-    const answer = await this.#connection.call(
+    const answer = await this.#connection.read(
       facts,
       async ({ snapshots }, options) => await snapshots.mounts({ snapshotter, key }, options),
     );
@@ -176,7 +176,7 @@ interface Place extends Waiting {
 /** @throws NOT_FOUND `container-unknown` */
 export async function findContainer(connection: Connection, id: string, place: Place): Promise<Container> {
   try {
-    const answer = await connection.call(
+    const answer = await connection.read(
       { action: "look up a container", subject: id, signal: place.signal },
       async ({ containers }, options) => await containers.get({ id }, options),
     );
@@ -198,7 +198,7 @@ export async function listContainers(
   connection: Connection,
   { filters = [], ...place }: Place & { readonly filters?: readonly string[] | undefined },
 ): Promise<readonly Container[]> {
-  const answer = await connection.call(
+  const answer = await connection.read(
     { action: "list containers", signal: place.signal },
     async ({ containers }, options) => await containers.list({ filters: [...filters] }, options),
   );

