@@ -68,6 +68,7 @@ t.test("unpackCheckpoint() refuses names that lead out of its folder", async (t)
     await using target = await checkpointFolder();
     const { signal } = new AbortController();
     await t.rejects(async () => await unpackCheckpoint(blob, target.path, { signal }), {
+      code: "INVALID_ARGUMENT",
       reason: "checkpoint-invalid",
     });
   }
