@@ -1,6 +1,7 @@
 import type {
   DescMethodServerStreaming,
   DescMethodUnary,
+  JsonValue,
   MessageInitShape,
   MessageShape,
 } from "@bufbuild/protobuf";
@@ -34,11 +35,17 @@ export interface PodRecord {
   /** "" for the default one. */
   readonly runtimeHandler: string;
   readonly createdAt: Nanoseconds;
+  /** Who runs it: `podsandbox`, `shim` or a plugged one. */
+  readonly sandboxer: string;
   /** Undefined on the host's network. */
   readonly netns: string | undefined;
   /** Pinned user namespace; undefined without one. */
   readonly userns: string | undefined;
   readonly addresses: readonly string[];
+  /** What the network's plugin gave; undefined before its end, and on the host's network. */
+  readonly cniResult: Readonly<Record<string, unknown>> | undefined;
+  /** What UpdatePodSandboxResources gave last: LinuxContainerResources as protobuf's JSON. */
+  readonly updated: { readonly overhead: JsonValue; readonly resources: JsonValue } | undefined;
   /** SELinux label of its processes; "" without. */
   readonly processLabel: string;
 }
@@ -50,6 +57,8 @@ export interface Pod {
   readonly state: PodState;
   /** Of its pause process; 0 when it does not run. */
   readonly pid: number;
+  /** Where a shim serves the pod's tasks; "": in the shim of the pause process. */
+  readonly address: string;
 }
 
 /** Stored as the extension `io.cri-containerd.container.metadata`. */
@@ -125,6 +134,8 @@ export interface PullRequest extends Waiting {
     | { readonly identityToken: string }
     | { readonly registryToken: string }
     | undefined;
+  /** The only server that gets the credential; "" or left out: every server that the image is had from. */
+  readonly serverAddress?: string | undefined;
 }
 
 /** Ends of a process's input and output that somebody holds: a websocket, or a buffer of ExecSync. */

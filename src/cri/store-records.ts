@@ -22,6 +22,8 @@ export function podRecordOf(any: AnyValue | undefined, id: string): PodRecord {
     ...readConfig(PodSandboxConfigSchema, stored),
     netns: stored.netns as string | undefined,
     userns: stored.userns as string | undefined,
+    cniResult: stored.cniResult as PodRecord["cniResult"],
+    updated: stored.updated as PodRecord["updated"],
   }));
 }
 

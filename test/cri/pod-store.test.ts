@@ -32,10 +32,13 @@ function record(id: string, change: Partial<PodRecord> = {}): PodRecord {
     name: `web_default_${id}_0`,
     config: create(PodSandboxConfigSchema, { metadata: { name: "web", uid: "u", namespace: "default" } }),
     runtimeHandler: "",
+    sandboxer: "podsandbox",
     createdAt: now(),
     netns: "/run/netns/cni-1",
     userns: undefined,
     addresses: ["10.0.0.2"],
+    cniResult: { ips: [] },
+    updated: undefined,
     processLabel: "",
     ...change,
   };
@@ -85,8 +88,8 @@ t.test("reserve() lets one id have a name", async (t) => {
 
 t.test("get() takes a prefix that one id alone begins with", async (t) => {
   const { store } = await openStore(t);
-  store.pods.put({ record: record("abc1"), state: "ready", pid: 1 });
-  store.pods.put({ record: record("abd1"), state: "ready", pid: 2 });
+  store.pods.put({ record: record("abc1"), state: "ready", pid: 1, address: "" });
+  store.pods.put({ record: record("abd1"), state: "ready", pid: 2, address: "" });
   t.equal(store.pods.get("abc").pid, 1);
   t.equal(store.pods.get("abd1").pid, 2);
   t.throws(() => store.pods.get("ab"), { code: "INVALID_ARGUMENT", reason: "cri-id-ambiguous" });
