@@ -44,3 +44,4 @@ fi
 bash scripts/build-native.sh
 say "compiling TypeScript"
 node_modules/.bin/tsc -p .
+[ dist/bundle/all/main.js -nt dist/.tsbuildinfo ] || node scripts/bundle.js

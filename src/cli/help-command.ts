@@ -1,9 +1,9 @@
 import type { Command } from "./command.js";
 import { commandHelp, overview } from "./help-text.js";
 
-/** `lazuli help`, which knows all other commands. */
-export function helpCommand(others: readonly Command[]): Command {
-  const self: Command = {
+/** `lazuli help`, which knows all commands. */
+export function helpCommand(loadAll: () => Promise<readonly Command[]>): Command {
+  return {
     name: "help",
     summary: "list the commands, or show the page of one",
     usage: "[command]",
@@ -13,11 +13,10 @@ export function helpCommand(others: readonly Command[]): Command {
     options: {},
     examples: [["lazuli help explain", "The page of `lazuli explain`."]],
     run: async (input) => {
-      const all = [...others, self];
+      const all = await loadAll();
       const command = all.find((candidate) => candidate.name === input.positionals[0]);
       const text = command === undefined ? overview(all) : commandHelp(command);
       return { data: { text }, text };
     },
   };
-  return self;
 }

@@ -1,8 +1,7 @@
 import { parseArgs } from "node:util";
-import { invalidArgument, LazuliError } from "../errors/index.js";
-import { nearestWord } from "../settings/index.js";
+import { invalidArgument, LazuliError, nearestWord } from "../errors/index.js";
 import type { Command, CommandInput, CommandResult } from "./command.js";
-import { commands } from "./commands.js";
+import { commandNames, loadCommand, loadCommands } from "./commands.js";
 import { commandHelp, overview } from "./help-text.js";
 import { splitVerbatim } from "./split-verbatim.js";
 
@@ -20,11 +19,11 @@ export async function runCli(options: CliOptions): Promise<number> {
   try {
     const [name, ...rest] = options.arguments;
     if (name === undefined) {
-      options.stderr(overview(commands));
+      options.stderr(overview(await loadCommands()));
       return 2;
     }
-    if (name === "--help" || name === "-h") return printText(options, overview(commands));
-    const command = findCommand(name === "--version" ? "version" : name);
+    if (name === "--help" || name === "-h") return printText(options, overview(await loadCommands()));
+    const command = await findCommand(name === "--version" ? "version" : name);
     const { own, verbatim } = splitVerbatim(command, rest);
     isJson = own.includes("--json");
     if (own.includes("--help") || own.includes("-h")) return printText(options, commandHelp(command));
@@ -41,13 +40,10 @@ export async function runCli(options: CliOptions): Promise<number> {
   }
 }
 
-function findCommand(name: string): Command {
-  const command = commands.find((candidate) => candidate.name === name);
+async function findCommand(name: string): Promise<Command> {
+  const command = await loadCommand(name);
   if (command !== undefined) return command;
-  const meant = nearestWord(
-    name,
-    commands.map((candidate) => candidate.name),
-  );
+  const meant = nearestWord(name, commandNames);
   throw invalidArgument(`Cannot run "${name}": there is no such command`, {
     reason: "command-unknown",
     hint: meant === undefined ? "`lazuli help` lists the commands" : `Did you mean \`lazuli ${meant}\`?`,

@@ -1,6 +1,5 @@
-import { LazuliError } from "../errors/index.js";
+import { LazuliError, nearestWord } from "../errors/index.js";
 import { requireIdentifier } from "../metadata/index.js";
-import { nearestWord } from "../settings/index.js";
 import type { Field } from "./config-fields.js";
 import { type NamedTable, namedTables } from "./config-named-tables.js";
 

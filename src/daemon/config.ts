@@ -1,7 +1,6 @@
 import { readFile } from "node:fs/promises";
 import { parse, TomlError } from "smol-toml";
-import { invalidArgument, LazuliError, notFound } from "../errors/index.js";
-import { nearestWord } from "../settings/index.js";
+import { invalidArgument, LazuliError, notFound, nearestWord } from "../errors/index.js";
 import { checkDaemon } from "./config-daemon.js";
 import { type Config, type ConfigKey, configKeys } from "./config-keys.js";
 import { isTable, readNamedTables, valueAt } from "./config-named.js";

@@ -4,7 +4,6 @@
  *     const { config } = await loadConfig({ file: undefined, environment: process.env, flags: {} });
  */
 
-export { nearestWord } from "../settings/index.js";
 export { buildVersion } from "./build-version.js";
 export { CONFIG_FILE_DEFAULT, type ConfigSources, loadConfig, readConfig } from "./config.js";
 export { type Config, type ConfigKey, configKeys } from "./config-keys.js";

@@ -7,4 +7,5 @@ export { assert } from "./assert.js";
 export { type CodeFacts, type ErrorCode, errorCodes } from "./codes.js";
 export { type ErrorOptions, LazuliError } from "./lazuli-error.js";
 export * from "./makers.js";
+export { nearestWord } from "./nearest-word.js";
 export { redact } from "./redact.js";

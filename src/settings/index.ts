@@ -9,4 +9,3 @@ export { type ContainerdConfig, readContainerdConfig } from "./containerd-files.
 export { Deprecations } from "./deprecations.js";
 export { migrateConfig } from "./migrate-config.js";
 export type { DroppedKey, HostsFile, Migration, TakenKey } from "./migration.js";
-export { nearestWord } from "./nearest.js";

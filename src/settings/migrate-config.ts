@@ -7,7 +7,7 @@ import { migrateRuntimes } from "./migrate-runtimes.js";
 import { migrateSnapshotters } from "./migrate-snapshotters.js";
 import { limitText, NOTHING } from "./migrate-values.js";
 import { Migration } from "./migration.js";
-import { nearestWord } from "./nearest.js";
+import { nearestWord } from "../errors/index.js";
 import { isTomlTable, takeAt } from "./toml-tables.js";
 
 /** Our config from one of containerd: what has a meaning here is taken, the rest is listed with why it is not. */
