@@ -1,0 +1,117 @@
+import { type Digest, parseJson } from "../bytes/index.js";
+import type { ContentStore } from "../content/index.js";
+import { dataLoss, resourceExhausted } from "../errors/index.js";
+import type { TargetDescriptor } from "../metadata/index.js";
+import {
+  CONFIG_BYTES_MAX,
+  chainId,
+  type Descriptor,
+  MANIFEST_BYTES_MAX,
+  type Manifest,
+  type Platform,
+  parseImageConfig,
+  parseManifestOrIndex,
+  selectPlatform,
+} from "../oci/index.js";
+import { parseRunConfig, type RunConfig } from "../spec/index.js";
+
+/** What an image is, whatever it is called. */
+export interface ImageFacts {
+  /** Digest of the config. */
+  readonly id: Digest;
+  readonly config: RunConfig;
+  /** Chain id of the top layer; "" for an image without layers. */
+  readonly chainId: string;
+  /** Of its documents, config and compressed layers, whether they are on the disk or not. */
+  readonly sizeBytes: number;
+}
+
+/** Indexes in indexes; deeper ones are refused. */
+const DEPTH_MAX = 4;
+const JSON_BUDGET = { maxBytes: CONFIG_BYTES_MAX, maxDepth: 64, maxNodes: 500_000 };
+
+/**
+ * Reads what a target stands for on this platform.
+ * @throws NOT_FOUND when a document is not there, INVALID_ARGUMENT when it can't be read
+ */
+export async function readImageFacts(
+  store: ContentStore,
+  target: TargetDescriptor,
+  platform: Platform,
+): Promise<ImageFacts> {
+  const { manifest, sizeBytes } = await chosenManifest(store, target, platform);
+  const bytes = await readBlob(store, manifest.config.digest, CONFIG_BYTES_MAX);
+  const parts = [manifest.config, ...manifest.layers].map(({ size }) => Math.max(size, 0));
+  return {
+    id: manifest.config.digest,
+    config: parseRunConfig(bytes),
+    chainId: chainId(parseImageConfig(bytes).diffIds) ?? "",
+    sizeBytes: parts.reduce((sum, size) => sum + size, sizeBytes),
+  };
+}
+
+/** Fields of the config that the image specification has, for people who inspect the image. */
+export async function readSpecification(store: ContentStore, id: Digest): Promise<Record<string, unknown>> {
+  const fields = parseJson(await readBlob(store, id, CONFIG_BYTES_MAX), JSON_BUDGET) as Record<
+    string,
+    unknown
+  >;
+  return Object.fromEntries(
+    specificationKeys.filter((key) => Object.hasOwn(fields, key)).map((key) => [key, fields[key]]),
+  );
+}
+
+const specificationKeys = [
+  "created",
+  "author",
+  "architecture",
+  "variant",
+  "os",
+  "os.version",
+  "os.features",
+  "config",
+  "rootfs",
+  "history",
+];
+
+interface Chosen {
+  readonly manifest: Manifest;
+  /** Of the documents on the way to it. */
+  readonly sizeBytes: number;
+}
+
+async function chosenManifest(
+  store: ContentStore,
+  target: TargetDescriptor,
+  platform: Platform,
+): Promise<Chosen> {
+  let descriptor: Pick<Descriptor, "digest" | "mediaType" | "size"> = target;
+  let sizeBytes = 0;
+  for (let depth = 0; depth < DEPTH_MAX; depth += 1) {
+    const bytes = await readBlob(store, descriptor.digest, MANIFEST_BYTES_MAX);
+    sizeBytes += descriptor.size;
+    const document = parseManifestOrIndex(bytes, { contentType: descriptor.mediaType });
+    if (document.kind === "manifest") return { manifest: document, sizeBytes };
+    descriptor = selectPlatform(document, platform);
+  }
+  throw resourceExhausted(`Cannot read image ${target.digest}: its indexes are deeper than ${DEPTH_MAX}`, {
+    subject: target.digest,
+    reason: "index-too-deep",
+  });
+}
+
+async function readBlob(store: ContentStore, digest: Digest, bytesMax: number): Promise<Uint8Array> {
+  await using reader = await store.open(digest);
+  if (reader.size > bytesMax) {
+    throw resourceExhausted(`Cannot read ${digest}: want at most ${bytesMax} bytes, got ${reader.size}`, {
+      subject: digest,
+      reason: "blob-too-large",
+    });
+  }
+  const bytes = await reader.read(0, reader.size);
+  if (bytes.length === reader.size) return bytes;
+  throw dataLoss(`Cannot read ${digest}: want ${reader.size} bytes, got ${bytes.length}`, {
+    subject: digest,
+    reason: "blob-cut",
+  });
+}
