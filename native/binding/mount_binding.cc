@@ -140,6 +140,15 @@ Napi::Value attachLoopCall(const Napi::CallbackInfo& info) {
   });
 }
 
+Napi::Value setLoopAutoclearCall(const Napi::CallbackInfo& info) {
+  return answered(info.Env(), [&]() -> Napi::Value {
+    const int device = descriptorArgument(info[0], "device");
+    const bool isOn = booleanArgument(info[1], "isOn");
+    const auto run = [device, isOn] { return setLoopAutoclear(device, isOn), std::monostate{}; };
+    return later<std::monostate>(info.Env(), "ioctl", run, nothing);
+  });
+}
+
 Napi::Value userNamespaceCall(const Napi::CallbackInfo& info) {
   return answered(info.Env(), [&]() -> Napi::Value {
     const auto run = [uids = textArgument(info[0], "uidMap"), gids = textArgument(info[1], "gidMap")] {
@@ -199,6 +208,7 @@ Napi::Object initMounts(Napi::Env env, Napi::Object exports) {
   mounts.Set("openPlace", Napi::Function::New(env, openPlaceCall, "openPlace"));
   mounts.Set("resolve", Napi::Function::New(env, resolveCall, "resolve"));
   mounts.Set("attachLoop", Napi::Function::New(env, attachLoopCall, "attachLoop"));
+  mounts.Set("setLoopAutoclear", Napi::Function::New(env, setLoopAutoclearCall, "setLoopAutoclear"));
   mounts.Set("userNamespace", Napi::Function::New(env, userNamespaceCall, "userNamespace"));
   mounts.Set("remap", Napi::Function::New(env, remapCall, "remap"));
   exports.Set("mounts", mounts);

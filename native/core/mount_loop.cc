@@ -38,4 +38,12 @@ LoopDevice attachLoop(const std::string& file, bool isReadOnly) {
   throw SystemCallError(EBUSY, "ioctl", "LOOP_CONFIGURE");
 }
 
+void setLoopAutoclear(int device, bool isOn) {
+  loop_info64 info{};
+  if (ioctl(device, LOOP_GET_STATUS64, &info) != 0) throw SystemCallError(errno, "ioctl", "LOOP_GET_STATUS64");
+  const __u32 flag = LO_FLAGS_AUTOCLEAR;
+  info.lo_flags = isOn ? info.lo_flags | flag : info.lo_flags & ~flag;
+  if (ioctl(device, LOOP_SET_STATUS64, &info) != 0) throw SystemCallError(errno, "ioctl", "LOOP_SET_STATUS64");
+}
+
 }  // namespace lazuli

@@ -15,4 +15,7 @@ struct LoopDevice {
 /** @throws SystemCallError */
 LoopDevice attachLoop(const std::string& file, bool isReadOnly);
 
+/** Whether the kernel takes the open device apart once nobody has it open or mounted. @throws SystemCallError */
+void setLoopAutoclear(int device, bool isOn);
+
 }  // namespace lazuli

@@ -20,6 +20,8 @@ export interface CollectionParts {
   readonly snapshotters: ReadonlyMap<string, NamespacedSnapshotter>;
   /** Name of the snapshotter whose snapshots are the engine's layers; undefined: none is served. */
   readonly lazyName: string | undefined;
+  /** Further things that take part. */
+  readonly others: readonly Collectible[];
   readonly now: () => bigint;
   /** Told of each object that a collection has removed. */
   readonly onRemoved: (node: GraphNode) => void;
@@ -28,7 +30,7 @@ export interface CollectionParts {
 /** The collector over everything that the daemon keeps, and its schedule. */
 export function startCollection(parts: CollectionParts) {
   const { config, metadata, content, snapshotters, now, onRemoved } = parts;
-  const collectibles = [layerNodes(parts)];
+  const collectibles = [layerNodes(parts), ...parts.others];
   const collector: Collector = createCollector({
     metadata,
     content,

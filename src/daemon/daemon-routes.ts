@@ -3,6 +3,7 @@ import type { ContentStore, LogicalBlobs, NamespacedContent } from "../content/i
 import type { LayerDiffer } from "../diff/index.js";
 import type { EventExchange } from "../events/index.js";
 import { ContainerTable, ImageTable, LeaseTable, NamespaceTable, SandboxTable } from "../metadata/index.js";
+import type { MountManager } from "../mounts/index.js";
 import type { SandboxController, TaskManager } from "../runtime/index.js";
 import {
   containersService,
@@ -13,6 +14,7 @@ import {
   imagesService,
   introspectionService,
   leasesService,
+  mountsService,
   type NodeCollection,
   namespacesService,
   nodeService,
@@ -54,6 +56,7 @@ export interface DaemonRoutesOptions extends NodeParts, DaemonTransfer {
   /** By the name that clients ask for. */
   readonly controllers: ReadonlyMap<string, SandboxController>;
   readonly tasks: TaskManager;
+  readonly mounts: MountManager;
   /** What of the configuration a later version won't have. */
   readonly deprecations: () => readonly DeprecationWarning[];
 }
@@ -84,6 +87,7 @@ export function daemonRoutes(options: DaemonRoutesOptions): readonly ((router: C
       containers: new ContainerTable({ metadata, now }),
       contentOf: (context) => options.content.for(context),
     }),
+    mountsService(options.mounts),
     streamingService(options.streams),
     transferService(options),
     healthService(),

@@ -11,16 +11,19 @@ export interface RestartsOptions {
   readonly tasks: TaskManager;
   readonly snapshotters: ReadonlyMap<string, NamespacedSnapshotter>;
   readonly events: EventExchange;
+  /** Between two looks at the containers. */
+  readonly intervalMs: number;
   /** Nanoseconds since 1970. */
   readonly now: () => bigint;
 }
 
 /** Keeps the daemon's containers as their restart labels say, until it is disposed of. */
 export function startRestarts(options: RestartsOptions): AsyncDisposable {
-  const { metadata, tasks, snapshotters, events, now } = options;
+  const { metadata, tasks, snapshotters, events, intervalMs, now } = options;
   return startRestartMonitor({
     namespaces: new NamespaceTable({ metadata, now }),
     containers: new ContainerTable({ metadata, now }),
+    intervalMs,
     tasks: restartTasks({ tasks, snapshotters }),
     onUpdated: ({ namespace, id, image, labels, snapshotKey }) => {
       const event = packedEvent(ContainerUpdateSchema, { id, image, labels: { ...labels }, snapshotKey });

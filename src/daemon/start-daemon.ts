@@ -27,6 +27,7 @@ import { DAEMON_LAZY_NAME } from "./config-snapshotters.js";
 import { daemonRoutes } from "./daemon-routes.js";
 import type { Metrics } from "./metrics.js";
 import { serveMetrics } from "./metrics-server.js";
+import { activationNodes, startMountManager } from "./mount-parts.js";
 import { type NodeParts, startNodeParts } from "./node-parts.js";
 import { startProxiedSnapshotters } from "./proxied-snapshotters.js";
 import { startRestarts } from "./restarts.js";
@@ -122,6 +123,7 @@ async function startParts(startup: Startup, options: StartDaemonOptions): Promis
       }),
     ]),
   );
+  const mounts = await startMountManager(startup, { config, binding });
   const collection = await startup.part(
     "garbage collection",
     () =>
@@ -132,6 +134,7 @@ async function startParts(startup: Startup, options: StartDaemonOptions): Promis
         content,
         snapshotters,
         lazyName: served.find(({ isLazy }) => isLazy)?.name,
+        others: [activationNodes({ metadata, manager: mounts })],
         now,
         onRemoved: (node) => publishCollected(events, node),
       }),
@@ -147,7 +150,7 @@ async function startParts(startup: Startup, options: StartDaemonOptions): Promis
     }),
   );
   const transfer = await startTransfer(startup, { ...shared, applier: differ });
-  const tasks = await startTasks(startup, { ...options, binding, events });
+  const tasks = await startTasks(startup, { ...options, binding, events, mounts });
   const controllers = await startSandboxControllers(startup, { ...options, binding });
   const routes = daemonRoutes({
     ...shared,
@@ -157,6 +160,7 @@ async function startParts(startup: Startup, options: StartDaemonOptions): Promis
     collection,
     controllers,
     tasks,
+    mounts,
     deprecations: () => deprecations.list(),
   });
   const server = await startup.part(
@@ -166,7 +170,15 @@ async function startParts(startup: Startup, options: StartDaemonOptions): Promis
   );
   await startup.part(
     "restarts",
-    () => startRestarts({ metadata, tasks, snapshotters, events, now }),
+    () =>
+      startRestarts({
+        metadata,
+        tasks,
+        snapshotters,
+        events,
+        intervalMs: config.restart.intervalMs,
+        now,
+      }),
     (started) => started[Symbol.asyncDispose](),
   );
   const metricsAddress = config.metrics.address;

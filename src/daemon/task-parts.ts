@@ -1,5 +1,6 @@
 import type { EventExchange } from "../events/index.js";
 import type { NativeBinding } from "../fuse/index.js";
+import type { MountManager } from "../mounts/index.js";
 import { openTaskManager, serveShimEvents, type TaskManager } from "../runtime/index.js";
 import type { Config } from "./config-keys.js";
 import type { Startup } from "./startup.js";
@@ -9,6 +10,7 @@ export interface TaskPartsOptions {
   readonly version: string;
   readonly binding: NativeBinding;
   readonly events: EventExchange;
+  readonly mounts: MountManager;
 }
 
 /** Only shims send events there, and they run as we do. */
@@ -16,7 +18,7 @@ const SOCKET_MODE = 0o600;
 
 /** Takes the events of shims first: those that run on from before may tell some at once. Then finds their tasks. */
 export async function startTasks(startup: Startup, options: TaskPartsOptions): Promise<TaskManager> {
-  const { config, version, binding, events } = options;
+  const { config, version, binding, events, mounts } = options;
   const { address } = config.daemon;
   const eventsAddress = `${address}.ttrpc`;
   await startup.part(
@@ -36,6 +38,8 @@ export async function startTasks(startup: Startup, options: TaskPartsOptions): P
         isDebug: false,
         binding,
         events,
+        mounts,
+        timeouts: config.shims,
         now: () => binding.realtimeNanoseconds(),
       }),
     (tasks) => tasks.close(),

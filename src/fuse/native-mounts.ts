@@ -46,6 +46,8 @@ export interface NativeMounts {
   resolve(root: string, inside: string): Promise<string>;
   /** A loop device on a file; it goes when the descriptor is closed and nothing is mounted from it. */
   attachLoop(file: string, isReadOnly: boolean): Promise<{ path: string; fd: number }>;
+  /** Whether the kernel takes the open loop device apart once nobody has it open or mounted. */
+  setLoopAutoclear(device: number, isOn: boolean): Promise<void>;
   /** A user namespace without processes; the maps are in the form of /proc/<pid>/uid_map. */
   userNamespace(uidMap: string, gidMap: string): Promise<number>;
   /** Gives each inode of a tree its mapped owner. Ends with the inodes changed; EOVERFLOW for an id without a place. */

@@ -45,6 +45,11 @@ export class HeldTask {
     return this.#isReleased;
   }
 
+  /** The shim ended by itself; what the task had is taken away, or was. */
+  get isDead(): boolean {
+    return this.#dead !== undefined;
+  }
+
   /** The shim is left alone. */
   release(): void {
     this.#isReleased = true;

@@ -3,6 +3,7 @@ import { RuntimeInfoSchema } from "../../gen/containerd/types/introspection_pb.j
 import { alreadyExists, failedPrecondition, LazuliError, notFound, unavailable } from "../errors/index.js";
 import type { EventExchange } from "../events/index.js";
 import { type AnyValue, requireIdentifier } from "../metadata/index.js";
+import type { MountManager } from "../mounts/index.js";
 import { anyField, anyValue } from "./any-values.js";
 import { optionsInput } from "./bootstrap.js";
 import {
@@ -18,19 +19,22 @@ import {
   type TaskName,
   type TaskProcess,
 } from "./contract.js";
-import { createTask } from "./create-task.js";
+import { type CreatedTask, type CreateTaskOptions, createTask } from "./create-task.js";
 import { HeldTask } from "./held-task.js";
 import { type RestoredTask, restoreTasks } from "./restore-tasks.js";
 import { runProgram } from "./run-program.js";
 import type { Shim, ShimSettings } from "./shim.js";
 import { shimProgram } from "./shim-program.js";
 import type { TaskAnswer, TaskMethod, TaskRequest } from "./shim-tasks.js";
+import { TaskMounts } from "./task-mounts.js";
 import { defaultTimeouts, type RuntimeTimeouts } from "./timeouts.js";
 import { timeOf } from "./times.js";
 
 export interface TaskManagerOptions extends Omit<ShimSettings, "timeouts"> {
   readonly timeouts?: Partial<RuntimeTimeouts>;
   readonly events: EventExchange;
+  /** Makes mounts of root file systems that shims can't make; without it they get all of them. */
+  readonly mounts?: MountManager;
   /** Nanoseconds since 1970. */
   readonly now: () => bigint;
 }
@@ -48,6 +52,7 @@ export async function openTaskManager(options: TaskManagerOptions): Promise<Task
 interface Parts {
   readonly settings: ShimSettings;
   readonly events: EventExchange;
+  readonly mounts?: MountManager;
   readonly now: () => bigint;
 }
 
@@ -55,10 +60,15 @@ class ShimTaskManager implements TaskManager {
   readonly #parts: Parts;
   readonly #tasks = new Map<string, HeldTask>();
   readonly #creating = new Set<string>();
+  readonly #mounts: TaskMounts;
   #isClosed = false;
 
   constructor(parts: Parts, restored: readonly RestoredTask[]) {
     this.#parts = parts;
+    this.#mounts = new TaskMounts({
+      manager: parts.mounts,
+      runtimeInfo: (request, options) => this.runtimeInfo(request, options),
+    });
     for (const { shim, pid } of restored) this.#hold(shim, pid);
   }
 
@@ -72,7 +82,7 @@ class ShimTaskManager implements TaskManager {
     this.#creating.add(key);
     try {
       const sandboxShim = this.#tasks.get(keyOf({ namespace, id: sandboxId }))?.shim;
-      const { shim, pid } = await createTask(this.#parts.settings, request, { signal, sandboxShim });
+      const { shim, pid } = await this.#create(request, { signal, sandboxShim });
       const held = this.#hold(shim, pid);
       if (this.#isClosed) held.release();
       return pid;
@@ -98,11 +108,16 @@ class ShimTaskManager implements TaskManager {
       exit = { pid, exitStatus, exitedAt: timeOf(exitedAt) };
     } catch (thrown) {
       refusal = LazuliError.from(thrown);
-      if (refusal.reason === "shim-closed") return await held.exitAfterDeath();
+      if (refusal.reason === "shim-closed") {
+        exit = await held.exitAfterDeath();
+        await this.#mounts.deactivate(name);
+        return exit;
+      }
       // A shim that does not know the task has nothing to keep.
       if (refusal.code !== "NOT_FOUND") throw thrown;
     }
     if (!held.isReleased) await held.dispose();
+    await this.#mounts.deactivate(name);
     if (exit === undefined) throw refusal;
     return exit;
   }
@@ -280,6 +295,17 @@ class ShimTaskManager implements TaskManager {
     this.#tasks.clear();
   }
 
+  /** The mounts that the shim can't make come first, and go with a task that was not made. */
+  async #create(request: CreateTask, options: CreateTaskOptions): Promise<CreatedTask> {
+    const rootfs = await this.#mounts.activate(request, options);
+    try {
+      return await createTask(this.#parts.settings, { ...request, rootfs }, options);
+    } catch (thrown) {
+      if (rootfs !== request.rootfs) await this.#mounts.deactivate(request);
+      throw thrown;
+    }
+  }
+
   #hold(shim: Shim, pid: number): HeldTask {
     const key = keyOf(shim.bundle);
     const held: HeldTask = new HeldTask({
@@ -288,6 +314,7 @@ class ShimTaskManager implements TaskManager {
       pid,
       onGone: () => {
         if (this.#tasks.get(key) === held) this.#tasks.delete(key);
+        if (held.isDead) void this.#mounts.deactivate(shim.bundle);
       },
     });
     this.#tasks.set(key, held);

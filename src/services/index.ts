@@ -18,6 +18,7 @@ export {
   type PluginFacts,
 } from "./introspection-service.js";
 export { type LeasesServiceOptions, leasesService } from "./leases-service.js";
+export { mountsService } from "./mounts-service.js";
 export { type NamespacesServiceOptions, namespacesService } from "./namespaces-service.js";
 export type { NodeCollection } from "./node-collection.js";
 export { type LadderStep, type NodeServiceOptions, nodeService } from "./node-service.js";

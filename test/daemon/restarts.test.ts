@@ -88,7 +88,7 @@ async function restarted(
     for await (const { topic } of events.subscribe([], { signal: ending.signal })) topics.push(topic);
   })();
   const snapshotters = new Map([["overlayfs", served]]);
-  const restarts = startRestarts({ metadata, tasks, snapshotters, events, now });
+  const restarts = startRestarts({ metadata, tasks, snapshotters, events, intervalMs: 10_000, now });
   await started;
   await restarts[Symbol.asyncDispose]();
   ending.abort();
