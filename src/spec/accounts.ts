@@ -39,8 +39,8 @@ export function findUser(text: string, accounts: Accounts): SpecUser {
       reason: "user-invalid",
     });
   }
-  const number = idOf(user);
-  const account = passwdLines(accounts).find(({ name, uid }) => name === user || uid === number);
+  const number = numberOf(user, "user");
+  const account = accountOf(user, accounts);
   const uid = account?.uid ?? number;
   if (uid === undefined) throw unknown("user", user, "/etc/passwd");
   if (group !== undefined) return { uid, gid: findGroup(group, accounts) };
@@ -51,10 +51,22 @@ export function findUser(text: string, accounts: Accounts): SpecUser {
 
 /** @throws NOT_FOUND `group-unknown` */
 export function findGroup(text: string, accounts: Accounts): number {
-  const number = idOf(text);
-  const gid = groupLines(accounts).find((line) => line.name === text)?.gid ?? number;
+  const gid = numberOf(text, "group") ?? groupLines(accounts).find((line) => line.name === text)?.gid;
   if (gid === undefined) throw unknown("group", text, "/etc/group");
   return gid;
+}
+
+/** Groups that list a user, given by name or number, but for the one that has the user's own name: as containerd's. */
+export function supplementaryGroups(user: string, accounts: Accounts): readonly number[] {
+  const name = accountOf(user, accounts)?.name ?? user;
+  const gids = groupLines(accounts).filter((group) => group.name !== name && group.members.includes(name));
+  return [...new Set(gids.map(({ gid }) => gid))].slice(0, GROUPS_MAX);
+}
+
+/** A number is never taken for a name: the image could make any number root by it. */
+function accountOf(user: string, accounts: Accounts): PasswdLine | undefined {
+  const isNumber = isNumeral(user);
+  return passwdLines(accounts).find(({ name, uid }) => (isNumber ? uid === Number(user) : name === user));
 }
 
 /** The groups that list this user. */
@@ -70,6 +82,21 @@ function unknown(what: "user" | "group", name: string, file: string): Error {
     subject: name,
     reason: `${what}-unknown`,
     hint: "Give a number, or choose one that the image has",
+  });
+}
+
+function isNumeral(text: string): boolean {
+  return /^[+-]?[0-9]+$/.test(text);
+}
+
+/** undefined for a name. @throws INVALID_ARGUMENT `user-invalid`, `group-invalid` for numbers that are no ids */
+function numberOf(text: string, what: "user" | "group"): number | undefined {
+  if (!isNumeral(text)) return undefined;
+  const id = Number(text);
+  if (id >= 0 && id <= ID_MAX) return id;
+  throw invalidArgument(`Cannot use the ${what} ${JSON.stringify(text)}: want an id from 0 to ${ID_MAX}`, {
+    subject: text,
+    reason: `${what}-invalid`,
   });
 }
 

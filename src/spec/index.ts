@@ -7,16 +7,18 @@
  *       options: [withImageConfig(config), withEnv(["A=1"]), withMemoryLimit(64 << 20), withSeccomp()],
  *     });
  */
-export { type Accounts, findUser } from "./accounts.js";
+export { type Accounts, findUser, supplementaryGroups } from "./accounts.js";
 export { type BuildSpecOptions, buildSpec, machineArchitecture } from "./build-spec.js";
-export { allCapabilities, capabilitiesOfMask, defaultCapabilities } from "./capabilities.js";
-export { defaultSpec } from "./default-spec.js";
+export { allCapabilities, capabilitiesOfMask, capabilitySets, defaultCapabilities } from "./capabilities.js";
+export { DEFAULT_PATH, defaultSpec } from "./default-spec.js";
 export * from "./linux-options.js";
+export { parseSeccompProfile } from "./parse-seccomp.js";
 export * from "./process-options.js";
 export { parseRunConfig, type RunConfig } from "./run-config.js";
 export type {
   CapabilitySets,
   DeviceRule,
+  HugepageLimit,
   IdMap,
   LinuxDevice,
   LinuxNamespace,
@@ -32,4 +34,10 @@ export type {
   SpecUser,
 } from "./runtime-spec.js";
 export { defaultSeccomp, type SeccompOptions } from "./seccomp-profile.js";
-export type { SpecContext, SpecOption } from "./spec-option.js";
+export {
+  changeLinux,
+  changeProcess,
+  changeResources,
+  type SpecContext,
+  type SpecOption,
+} from "./spec-option.js";

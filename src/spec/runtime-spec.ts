@@ -49,6 +49,9 @@ export interface SpecMount {
   readonly type: string;
   readonly source: string;
   readonly options: readonly string[];
+  /** Of a mount whose owners are others inside. */
+  readonly uidMappings?: readonly IdMap[];
+  readonly gidMappings?: readonly IdMap[];
 }
 
 export interface LinuxSpec {
@@ -63,6 +66,8 @@ export interface LinuxSpec {
   readonly rootfsPropagation?: string;
   readonly maskedPaths?: readonly string[];
   readonly readonlyPaths?: readonly string[];
+  /** SELinux label of the mounts. */
+  readonly mountLabel?: string;
 }
 
 export interface IdMap {
@@ -90,6 +95,16 @@ export interface LinuxResources {
     readonly mems?: string;
   };
   readonly pids?: { readonly limit: number };
+  readonly hugepageLimits?: readonly HugepageLimit[];
+  /** Files of cgroup v2 with their values. */
+  readonly unified?: Readonly<Record<string, string>>;
+}
+
+export interface HugepageLimit {
+  /** `2MB`. */
+  readonly pageSize: string;
+  /** Bytes. */
+  readonly limit: number;
 }
 
 export interface DeviceRule {
@@ -112,6 +127,10 @@ export interface LinuxDevice {
 
 export interface SeccompProfile {
   readonly defaultAction: string;
+  readonly defaultErrnoRet?: number;
+  readonly flags?: readonly string[];
+  readonly listenerPath?: string;
+  readonly listenerMetadata?: string;
   readonly architectures: readonly string[];
   readonly syscalls: readonly SeccompRule[];
 }

@@ -100,7 +100,7 @@ t.test("withUser() finds names and numbers", async (t) => {
   t.throws(() => user("nobody"), { code: "NOT_FOUND", reason: "user-unknown", subject: "nobody" });
   t.throws(() => user("app:none"), { code: "NOT_FOUND", reason: "group-unknown" });
   t.throws(() => user("broken"), because("user-unknown"), "a line without ids is none");
-  t.throws(() => user("99999999999"), because("user-unknown"));
+  t.throws(() => user("99999999999"), because("user-invalid"));
   for (const text of ["", ":", "a:", "a:b:c"]) t.throws(() => user(text), because("user-invalid"), text);
 });
 
