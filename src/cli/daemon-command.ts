@@ -9,7 +9,7 @@ export const daemonCommand: Command = {
   positionalsMin: 0,
   positionalsMax: 0,
   description: [
-    "Serves containerd's API on a Unix socket until SIGTERM or SIGINT: content, images, leases, namespaces and lazy snapshots, with a garbage collector that never blocks writers. Containers and CRI are not served yet. What was stored is there again from the start; stopping deletes nothing.",
+    "Serves containerd's API and Kubernetes' CRI on a Unix socket until SIGTERM or SIGINT: content, images, snapshots, containers, tasks, transfers and the rest, with a garbage collector that never blocks writers. Containers run in containerd's shims: they outlive the daemon, which finds them again. Stopping deletes nothing.",
     "It uses the same folders and the same config as `lazuli snapshotter`, and on one root only one of them runs. The log goes to stderr. Under systemd (Type=notify) it says when it is ready.",
   ],
   options: configOptions,
