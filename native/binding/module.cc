@@ -1,6 +1,7 @@
 #include <napi.h>
 
 #include "btrfs_binding.h"
+#include "container_binding.h"
 #include "file_steps_binding.h"
 #include "indexer_binding.h"
 #include "layer_files_binding.h"
@@ -18,6 +19,7 @@ Napi::Object initModule(Napi::Env env, Napi::Object exports) {
   lazuli::PlaneBinding::define(env, exports);
   lazuli::IndexerBinding::define(env, exports);
   initBtrfs(env, exports);
+  initContainers(env, exports);
   initMembers(env, exports);
   initFileSteps(env, exports);
   initLayerFiles(env, exports);

@@ -1,3 +1,4 @@
+import type { NativeContainers } from "./native-containers.js";
 import type { NativeLayerFiles } from "./native-layer-files.js";
 import type { NativeMounts } from "./native-mounts.js";
 import type { NativeProjectQuotas } from "./native-project-quotas.js";
@@ -211,6 +212,7 @@ export interface NativeBinding {
     target: string,
   ): Promise<void>;
   readonly mounts: NativeMounts;
+  readonly containers: NativeContainers;
   readonly layerFiles: NativeLayerFiles;
   readonly projectQuotas: NativeProjectQuotas;
   /** umount2(2); flags are MNT_* numbers (MNT_DETACH is 2). Runs off the JS thread. */

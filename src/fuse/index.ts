@@ -44,6 +44,7 @@ export {
 } from "./binding.js";
 export { loadBinding } from "./load-binding.js";
 export { type FuseMountOptions, mountFuse, unmountFuse } from "./mount-fuse.js";
+export type { NativeContainers } from "./native-containers.js";
 export type {
   AssembleArchiveOptions,
   NativeLayerFiles,
