@@ -110,11 +110,15 @@ class OpenContainerIo implements ContainerIo {
     await withSignal(this.#drained, options.signal);
   }
 
-  async close(): Promise<void> {
+  async letGo(): Promise<void> {
     this.#stdin?.destroy();
     for (const reader of this.#readers) reader.destroy();
     await this.#drained;
     await this.#log?.close();
+  }
+
+  async close(): Promise<void> {
+    await this.letGo();
     const path = this.paths.stdout || this.paths.stderr || this.paths.stdin;
     if (path !== "") await rm(dirname(path), { recursive: true, force: true });
   }
