@@ -4,6 +4,8 @@ import { allowedSyscalls } from "./seccomp-syscalls.js";
 const ALLOW = "SCMP_ACT_ALLOW";
 const ERRNO = "SCMP_ACT_ERRNO";
 const ENOSYS = 38;
+/** linux/socket.h: the kernel's ciphers, which programs need no kernel for and which had holes, and sockets to the host of a virtual machine, which know no namespaces. */
+const AF_ALG = 38;
 const AF_VSOCK = 40;
 /** CLONE_NEWNS, NEWCGROUP, NEWUTS, NEWIPC, NEWUSER, NEWPID and NEWNET of linux/sched.h. */
 const CLONE_NAMESPACES = 0x7e02_0000;
@@ -81,8 +83,9 @@ export function defaultSeccomp({ architecture, capabilities }: SeccompOptions): 
   const facts = Object.hasOwn(architectures, architecture) ? architectures[architecture] : undefined;
   const rules: SeccompRule[] = [
     allow(allowedSyscalls),
-    // Sockets to the host of a virtual machine know no namespaces.
-    allow(["socket"], [{ index: 0, value: AF_VSOCK, op: "SCMP_CMP_NE" }]),
+    allow(["socket"], [{ index: 0, value: AF_ALG, op: "SCMP_CMP_LT" }]),
+    allow(["socket"], [{ index: 0, value: AF_ALG + 1, op: "SCMP_CMP_EQ" }]),
+    allow(["socket"], [{ index: 0, value: AF_VSOCK, op: "SCMP_CMP_GT" }]),
     ...PERSONALITIES.map((value) => allow(["personality"], [{ index: 0, value, op: "SCMP_CMP_EQ" }])),
     allow(["process_vm_readv", "process_vm_writev", "ptrace"]),
     allow(facts?.syscalls ?? []),

@@ -48,6 +48,16 @@ export function parseBaseSpec(bytes: Uint8Array): RuntimeSpec {
   return spec;
 }
 
+/** For what is privileged: sysfs and cgroups may be written. */
+export function withWritableKernel(spec: RuntimeSpec): RuntimeSpec {
+  const mounts = spec.mounts.map((mount) =>
+    mount.type === "sysfs" || mount.type === "cgroup"
+      ? { ...mount, options: mount.options.map((option) => (option === "ro" ? "rw" : option)) }
+      : mount,
+  );
+  return { ...spec, mounts };
+}
+
 function withoutRunMount(spec: RuntimeSpec): RuntimeSpec {
   return { ...spec, mounts: spec.mounts.filter(({ destination }) => destination !== "/run") };
 }

@@ -9,7 +9,7 @@ import {
   type RuntimeSpec,
 } from "../../spec/index.js";
 import { containerAnnotations, passedAnnotations, refuseResourceClasses } from "./annotations.js";
-import { criBaseSpec, customBaseSpec } from "./base-spec.js";
+import { criBaseSpec, customBaseSpec, withWritableKernel } from "./base-spec.js";
 import type { BindRequest } from "./bind-mount.js";
 import { changedCapabilities } from "./capability-changes.js";
 import { cgroupPath } from "./cgroup-path.js";
@@ -108,7 +108,7 @@ async function processPart({
   const resources = config.linux?.resources;
   return {
     ...(config.tty && { terminal: true }),
-    user: processUser({ security, imageUser: imageConfig.user, accounts: request.accounts }),
+    user: processUser({ security, imageUser: imageConfig.user, accounts: request.accounts, isPod: false }),
     args: containerArgs(config, imageConfig),
     env: containerEnvironment({ config, image: imageConfig, hostname, base: base.process.env }),
     cwd: workingFolder(config, imageConfig),
@@ -228,12 +228,7 @@ async function withMounts(
 function opened(spec: RuntimeSpec): RuntimeSpec {
   const { seccomp: _seccomp, maskedPaths: _masked, readonlyPaths: _readonly, ...linux } = spec.linux;
   const { apparmorProfile: _profile, selinuxLabel: _label, ...process } = spec.process;
-  const mounts = spec.mounts.map((mount) =>
-    mount.type === "sysfs" || mount.type === "cgroup"
-      ? { ...mount, options: mount.options.map((option) => (option === "ro" ? "rw" : option)) }
-      : mount,
-  );
-  return { ...spec, process, linux, mounts };
+  return { ...withWritableKernel(spec), process, linux };
 }
 
 function cdiNames({ config, isCdiEnabled }: ContainerSpecRequest): readonly string[] {

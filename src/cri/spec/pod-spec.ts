@@ -6,7 +6,7 @@ import {
   type SpecMount,
 } from "../../spec/index.js";
 import { passedAnnotations, podAnnotations } from "./annotations.js";
-import { criBaseSpec } from "./base-spec.js";
+import { criBaseSpec, withWritableKernel } from "./base-spec.js";
 import { cgroupPath } from "./cgroup-path.js";
 import { nodeSysMount } from "./container-mounts.js";
 import type { HostFacts, PodSpec, PodSpecRequest } from "./contract.js";
@@ -36,11 +36,13 @@ export async function podSpec(request: PodSpecRequest): Promise<PodSpec> {
     security,
     imageUser: image?.user ?? "",
     accounts: request.accounts ?? { passwd: undefined, group: undefined },
+    isPod: true,
   });
-  const base = criBaseSpec(id);
+  const isPrivileged = security?.privileged === true;
+  const base = isPrivileged ? withWritableKernel(criBaseSpec(id)) : criBaseSpec(id);
   const { capabilities } = base.process;
   const seccomp = await seccompOf(security, { settings, facts, host, capabilities: capabilities.bounding });
-  const hasLabel = labels.process !== "" && security?.privileged !== true;
+  const hasLabel = labels.process !== "" && !isPrivileged;
   const process = changeProcess(base, {
     args,
     env: image?.env ?? [],

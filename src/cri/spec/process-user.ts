@@ -14,6 +14,8 @@ export interface UserRequest {
   /** USER of the image, `user[:group]`. */
   readonly imageUser: string;
   readonly accounts: Accounts;
+  /** A pause process has no use for the groups of its image. */
+  readonly isPod: boolean;
 }
 
 /**
@@ -32,7 +34,7 @@ export function processUser(request: UserRequest): SpecUser {
       reason: "groups-policy-unknown",
     });
   }
-  const isMerged = policy === SupplementalGroupsPolicy.Merge;
+  const isMerged = policy === SupplementalGroupsPolicy.Merge && !request.isPod;
   const groups = [
     ...(isMerged || text !== "" ? [user.gid] : []),
     ...(isMerged ? supplementaryGroups(nameOf(security, imageUser), accounts) : []),
