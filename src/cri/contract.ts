@@ -14,6 +14,7 @@ import type {
 } from "../../gen/runtime/v1/api_pb.js";
 import type { AnyValue } from "../metadata/index.js";
 import type { RunConfig } from "../spec/index.js";
+import type { RuntimeTable } from "./spec/index.js";
 import type { StoredContainer } from "./store.js";
 
 /** Nanoseconds since 1970. */
@@ -207,6 +208,9 @@ export interface ContainerIo {
   reopenLog(): Promise<void>;
   /** Resolves when all output is in the log. */
   drained(options?: Waiting): Promise<void>;
+  /** Closes them and leaves them where they are, for who takes the process up after a restart. */
+  letGo(): Promise<void>;
+  /** Removes them also. */
   close(): Promise<void>;
 }
 
@@ -291,6 +295,11 @@ export interface CriEvents {
   }): void;
 }
 
+export interface RuntimeFeatures {
+  readonly hasRecursiveReadOnlyMounts: boolean;
+  readonly hasUserNamespaces: boolean;
+}
+
 /** One table of `[cri.runtime.runtimes]`. */
 export interface RuntimeHandler {
   /** "" in a request is the default's name here. */
@@ -299,13 +308,10 @@ export interface RuntimeHandler {
   readonly runtime: string;
   readonly runtimeType: string;
   readonly options: AnyValue | undefined;
-  readonly isSystemdCgroup: boolean;
-  readonly podAnnotations: readonly string[];
-  readonly containerAnnotations: readonly string[];
-  readonly isPrivilegedWithoutHostDevices: boolean;
-  readonly allowsAllDevicesWhenPrivileged: boolean;
-  readonly isCgroupWritable: boolean;
-  readonly baseSpecPath: string | undefined;
+  /** For the specs of its pods and containers. */
+  readonly table: RuntimeTable;
+  /** Undefined: its shim does not tell, or is not installed. */
+  readonly features: RuntimeFeatures | undefined;
   readonly snapshotter: string | undefined;
   readonly sandboxer: string;
   readonly cniConfFolder: string | undefined;

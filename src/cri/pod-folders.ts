@@ -2,7 +2,7 @@ import { mkdir, readFile, rm, writeFile } from "node:fs/promises";
 import { hostname } from "node:os";
 import { join } from "node:path";
 import { type DNSConfig, NamespaceMode, type PodSandboxConfig } from "../../gen/runtime/v1/api_pb.js";
-import { mountAll, type MountBinding, unmountAll } from "../mounts/index.js";
+import { type MountBinding, mountAll, unmountAll } from "../mounts/index.js";
 
 /** CRI's folders: what survives a reboot, and what does not. */
 export interface CriFolders {

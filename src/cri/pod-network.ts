@@ -73,7 +73,9 @@ export class PodNetworks {
     await pinNamespaces({
       binding,
       network: record.netns,
-      ...(user === undefined || record.userns === undefined ? {} : { user: { path: record.userns, ...user } }),
+      ...(user === undefined || record.userns === undefined
+        ? {}
+        : { user: { path: record.userns, ...user } }),
     });
   }
 
@@ -101,7 +103,10 @@ export class PodNetworks {
   }
 
   /** Safe to call again, also when the namespace is gone. @throws what a plugin throws whose ADD had succeeded */
-  async remove(record: PodRecord, { signal }: { readonly signal?: AbortSignal | undefined } = {}): Promise<void> {
+  async remove(
+    record: PodRecord,
+    { signal }: { readonly signal?: AbortSignal | undefined } = {},
+  ): Promise<void> {
     if (record.netns === undefined) return;
     // What remains of a namespace after a reboot is a plain file, if anything.
     const netns = (await isPinned(record.netns)) ? record.netns : "";

@@ -30,8 +30,11 @@ export function parseBandwidth(text: string, annotation: string): number {
     : value < BANDWIDTH_MIN
       ? "unreasonably small (< 1kbit)"
       : "unreasonably large (> 1Pbit)";
-  throw invalidArgument(`reading pod bandwidth annotations: ${annotation} ${JSON.stringify(text)} is ${problem}`, {
-    subject: annotation,
-    reason: "bandwidth-invalid",
-  });
+  throw invalidArgument(
+    `reading pod bandwidth annotations: ${annotation} ${JSON.stringify(text)} is ${problem}`,
+    {
+      subject: annotation,
+      reason: "bandwidth-invalid",
+    },
+  );
 }

@@ -32,6 +32,7 @@ import {
 import { healthService } from "../snapshotter-kit/index.js";
 import type { NamespacedSnapshotter } from "../snapshotters/index.js";
 import type { Config } from "./config-keys.js";
+import { differOf } from "./differ-parts.js";
 import { findSnapshotter } from "./find-snapshotter.js";
 import type { Metrics } from "./metrics.js";
 import { ladderOf } from "./mount-ladder.js";
@@ -59,6 +60,8 @@ export interface DaemonRoutesOptions extends NodeParts, DaemonTransfer {
   readonly mounts: MountManager;
   /** What of the configuration a later version won't have. */
   readonly deprecations: () => readonly DeprecationWarning[];
+  /** Of CRI. */
+  readonly podRoutes: readonly ((router: ConnectRouter) => void)[];
 }
 
 /** Everything that the daemon serves on its socket. */
@@ -70,7 +73,7 @@ export function daemonRoutes(options: DaemonRoutesOptions): readonly ((router: C
     options.blobs.over(options.content.for(context));
   const routes = [
     contentService(contentOf),
-    diffService({ differ: options.differ, content: contentOf }),
+    diffService({ differ: (context) => differOf(options.differ, context), content: contentOf }),
     snapshotsServiceOf((name, headers) =>
       findSnapshotter(options.snapshotters, name).for(requestContext(headers)),
     ),
@@ -99,6 +102,7 @@ export function daemonRoutes(options: DaemonRoutesOptions): readonly ((router: C
       counters: () => metrics.totals(),
       collection,
     }),
+    ...options.podRoutes,
   ];
   const info = { "io.containerd.runtime.v2": runtimeInfo(options.tasks) };
   const plugins = pluginsOf({ ...options, controllers: [...options.controllers.keys()], routes, info });

@@ -1,17 +1,9 @@
-import { join } from "node:path";
 import type { ConnectRouter } from "@connectrpc/connect";
-import {
-  type LogicalSource,
-  layerBlobSource,
-  logicalBlobs,
-  namespacedContent,
-  openLocalStore,
-  type RepairSource,
-} from "../content/index.js";
-import { createLayerDiffer } from "../diff/index.js";
+import { logicalBlobs, namespacedContent } from "../content/index.js";
 import { createEventExchange } from "../events/index.js";
 import {
   type CallScope,
+  type DeprecationWarning,
   type GrpcServer,
   type ObservedCall,
   observeCalls,
@@ -24,22 +16,23 @@ import { callMetrics } from "./call-metrics.js";
 import { startCollection } from "./collection.js";
 import type { Config } from "./config-keys.js";
 import { DAEMON_LAZY_NAME } from "./config-snapshotters.js";
+import { startContent } from "./content-parts.js";
 import { daemonRoutes } from "./daemon-routes.js";
+import { startDiffer } from "./differ-parts.js";
 import type { Metrics } from "./metrics.js";
 import { serveMetrics } from "./metrics-server.js";
 import { activationNodes, startMountManager } from "./mount-parts.js";
 import { type NodeParts, startNodeParts } from "./node-parts.js";
+import { startPods } from "./pod-parts.js";
 import { startProxiedSnapshotters } from "./proxied-snapshotters.js";
 import { startRestarts } from "./restarts.js";
 import type { Running } from "./run-server.js";
 import { startSandboxControllers } from "./sandbox-controllers.js";
-import { startScrubbing } from "./scrubbing.js";
 import { startOwnSnapshotters } from "./served-snapshotters.js";
 import { serverId } from "./server-id.js";
 import { socketOwner } from "./socket-owner.js";
 import { Startup } from "./startup.js";
 import { publishCollected, withContentEvents, withSnapshotEvents } from "./store-events.js";
-import { streamProcessorsOf } from "./stream-processors.js";
 import { startTasks } from "./task-parts.js";
 import { startTracing } from "./tracing.js";
 import { startTransfer } from "./transfer-parts.js";
@@ -70,7 +63,7 @@ async function startParts(startup: Startup, options: StartDaemonOptions): Promis
   // The store that names layers without labels is the daemon's own, and it is asked as any client asks it.
   const contentAddress = config.containerd.enabled ? address : undefined;
   const node = await startNodeParts(startup, { ...options, address, contentAddress });
-  const { metadata, binding, engine, registry } = node;
+  const { metadata, binding, engine } = node;
   const now = (): bigint => binding.realtimeNanoseconds();
   const events = createEventExchange({ now });
   const deprecations = await startup.part(
@@ -85,26 +78,7 @@ async function startParts(startup: Startup, options: StartDaemonOptions): Promis
     (started) => started?.[Symbol.asyncDispose](),
   );
   const id = await startup.part("server id", () => serverId(config.root));
-  const source = layerBlobSource({ layers: engine, registry });
-  const store = await startup.part(
-    "content store",
-    () =>
-      openLocalStore({
-        root: join(config.root, "content"),
-        now,
-        fileSteps: binding.fileSteps,
-        repairFrom: repairSource(source),
-      }),
-    (opened) => opened.close(),
-  );
-  await startup.part(
-    "scrubbing",
-    () =>
-      config.content.scrub
-        ? startScrubbing({ store, bytesPerSecond: config.content.scrubBytesPerSecond })
-        : undefined,
-    (started) => started?.close(),
-  );
+  const { store, source } = await startContent(startup, { config, ...node });
   const content = withContentEvents(
     namespacedContent({ metadata, store, now, policy: config.content.sharingPolicy }),
     events,
@@ -141,17 +115,19 @@ async function startParts(startup: Startup, options: StartDaemonOptions): Promis
     ({ scheduler }) => scheduler.close(),
   );
   const shared = { ...options, ...node, events, content, blobs, snapshotters, served };
-  const differ = await startup.part("differ", () =>
-    createLayerDiffer({
-      binding,
-      processors: streamProcessorsOf(config),
-      scratch: join(config.root, "diff"),
-      now,
-    }),
-  );
+  const differ = await startDiffer(startup, { config, binding });
   const transfer = await startTransfer(startup, { ...shared, applier: differ });
   const tasks = await startTasks(startup, { ...options, binding, events, mounts });
   const controllers = await startSandboxControllers(startup, { ...options, binding });
+  const listDeprecations = (): readonly DeprecationWarning[] => deprecations.list();
+  const pods = await startPods(startup, {
+    ...shared,
+    ...transfer,
+    collection: collection.scheduler,
+    tasks,
+    controllers,
+    deprecations: listDeprecations,
+  });
   const routes = daemonRoutes({
     ...shared,
     ...transfer,
@@ -159,9 +135,10 @@ async function startParts(startup: Startup, options: StartDaemonOptions): Promis
     serverId: id,
     collection,
     controllers,
-    tasks,
+    tasks: pods.tasks,
     mounts,
-    deprecations: () => deprecations.list(),
+    deprecations: listDeprecations,
+    podRoutes: pods.routes,
   });
   const server = await startup.part(
     "socket",
@@ -191,16 +168,6 @@ async function startParts(startup: Startup, options: StartDaemonOptions): Promis
     (served) => served?.[Symbol.asyncDispose](),
   );
   return node;
-}
-
-/** Blobs that the registry of a lazy layer has can be had again. */
-function repairSource(source: LogicalSource): RepairSource {
-  return async (digest, { signal }) => {
-    const blob = source.find(digest);
-    if (blob === undefined) return undefined;
-    const opened = await source.open(digest, { signal });
-    return opened.readRange({ offset: 0, length: blob.size, signal });
-  };
 }
 
 async function serve(

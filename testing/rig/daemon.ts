@@ -34,7 +34,10 @@ export async function startDaemon(options: DaemonOptions): Promise<RunningDaemon
   const configFile = join(folder, "config.toml");
   await mkdir(folder, { recursive: true });
   const top = `root = "${root}"\nstate = "${join(folder, "state")}"\n`;
-  await writeFile(configFile, `${top}[daemon]\naddress = "${address}"\n${options.config ?? ""}`);
+  const config = options.config ?? "";
+  // The default socket is the node's, and tests run side by side.
+  const nri = config.includes("[nri]") ? "" : `[nri]\nsocket_path = "${join(folder, "nri.sock")}"\n`;
+  await writeFile(configFile, `${top}[daemon]\naddress = "${address}"\n${config}\n${nri}`);
   const service = await startService({
     program,
     args: ["daemon", "--config", configFile],
