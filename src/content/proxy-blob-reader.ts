@@ -88,7 +88,7 @@ export class ProxyBlobReader implements BlobReader {
     const { connection, digest, signal } = this.#options;
     const linked = linkSignals([signal]);
     const request = { digest, offset: BigInt(offset), size: BigInt(length) };
-    const pieces = connection.client.read(request, connection.callOptions(linked.signal));
+    const pieces = connection.client.read(request, connection.streamOptions(linked.signal));
     const run: Run = {
       position: offset,
       limit: offset + length,
@@ -108,7 +108,7 @@ export class ProxyBlobReader implements BlobReader {
     let missing = wanted;
     while (missing > 0) {
       if (run.rest.length === 0) {
-        const next = await run.pieces.next();
+        const next = await this.#next(run);
         if (next.done) throw this.#short(wanted, wanted - missing);
         run.rest = next.value.data;
       }
@@ -119,8 +119,14 @@ export class ProxyBlobReader implements BlobReader {
       pieces.push(piece);
     }
     // The status comes after the last byte.
-    if (run.position === run.limit) await run.pieces.next();
+    if (run.position === run.limit) await this.#next(run);
     return pieces.length === 1 ? pieces[0]! : Buffer.concat(pieces, wanted);
+  }
+
+  async #next(run: Run): Promise<IteratorResult<{ readonly data: Uint8Array }>> {
+    const { connection, digest } = this.#options;
+    const call = { action: "read a blob", subject: digest };
+    return await connection.inTime(call, run.pieces.next(), () => run.end());
   }
 
   /** Keeps a stream that has more to give for the next read. */

@@ -1,8 +1,8 @@
 import { connect } from "node:net";
-import { type Client, createClient } from "@connectrpc/connect";
+import { type CallOptions, type Client, createClient } from "@connectrpc/connect";
 import { createGrpcTransport, Http2SessionManager } from "@connectrpc/connect-node";
 import { Content } from "../../gen/containerd/services/content/v1/content_pb.js";
-import { type ProxyCall, proxyError } from "./proxy-errors.js";
+import { type ProxyCall, proxyError, serviceSlow } from "./proxy-errors.js";
 
 /** Longest message that is taken: containerd's own limit. */
 const MESSAGE_BYTES_MAX = 16 * 1024 * 1024;
@@ -12,6 +12,10 @@ export interface ProxyOptions {
   readonly namespace: string;
   /** What is made through the proxy belongs to this lease. */
   readonly lease?: string | undefined;
+  /** Longest wait for an answer, of a stream for each of them. Undefined: no end. */
+  readonly callTimeoutMs?: number | undefined;
+  /** Labels that every blob gets there beside its own. */
+  readonly addedLabels?: Readonly<Record<string, string>> | undefined;
 }
 
 /** The client, its headers and its errors. Connects at the first call, and again after a break. */
@@ -38,7 +42,18 @@ export class ProxyConnection implements Disposable {
     this.client = createClient(Content, transport);
   }
 
-  callOptions(signal?: AbortSignal): { headers: Record<string, string>; signal?: AbortSignal } {
+  get addedLabels(): Readonly<Record<string, string>> {
+    return this.#options.addedLabels ?? {};
+  }
+
+  /** Of a call with one answer. */
+  callOptions(signal?: AbortSignal): CallOptions {
+    const { callTimeoutMs: timeoutMs } = this.#options;
+    return { ...this.streamOptions(signal), ...(timeoutMs === undefined ? {} : { timeoutMs }) };
+  }
+
+  /** Of a call whose answers are awaited with `inTime`. */
+  streamOptions(signal?: AbortSignal): CallOptions {
     const { namespace, lease } = this.#options;
     return {
       headers: {
@@ -47,6 +62,24 @@ export class ProxyConnection implements Disposable {
       },
       ...(signal === undefined ? {} : { signal }),
     };
+  }
+
+  /** Waits for one answer of a stream; `abort` breaks off one that does not come. @throws DEADLINE_EXCEEDED */
+  async inTime<Answer>(call: ProxyCall, answer: Promise<Answer>, abort: () => void): Promise<Answer> {
+    const { callTimeoutMs, socketPath } = this.#options;
+    if (callTimeoutMs === undefined) return await answer;
+    let timer: NodeJS.Timeout | undefined;
+    const late = new Promise<never>((_resolve, reject) => {
+      timer = setTimeout(() => {
+        reject(serviceSlow(socketPath, call));
+        abort();
+      }, callTimeoutMs);
+    });
+    try {
+      return await Promise.race([answer, late]);
+    } finally {
+      clearTimeout(timer);
+    }
   }
 
   error(thrown: unknown, call: ProxyCall): Error {

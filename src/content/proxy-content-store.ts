@@ -52,8 +52,13 @@ export function proxyContentStore(options: ProxyOptions): ContentStore & AsyncDi
 async function* walk(connection: ProxyConnection, filters: readonly string[]): AsyncIterable<ContentInfo> {
   const ending = new AbortController();
   try {
-    const batches = connection.client.list({ filters: [...filters] }, connection.callOptions(ending.signal));
-    for await (const { info } of batches) for (const one of info) yield contentInfoFrom(one);
+    const options = connection.streamOptions(ending.signal);
+    const batches = connection.client.list({ filters: [...filters] }, options)[Symbol.asyncIterator]();
+    for (;;) {
+      const next = await connection.inTime({ action: "list blobs" }, batches.next(), () => ending.abort());
+      if (next.done === true) break;
+      for (const one of next.value.info) yield contentInfoFrom(one);
+    }
   } catch (thrown) {
     throw connection.error(thrown, { action: "list blobs" });
   } finally {

@@ -1,5 +1,5 @@
 import { Code, ConnectError } from "@connectrpc/connect";
-import { type ErrorCode, errorCodes, LazuliError, unavailable } from "../errors/index.js";
+import { deadlineExceeded, type ErrorCode, errorCodes, LazuliError, unavailable } from "../errors/index.js";
 
 /** What containerd's errors of a code end with; here the code says it. */
 const ENDING =
@@ -18,6 +18,7 @@ export function proxyError(thrown: unknown, socketPath: string, call: ProxyCall)
   if (thrown instanceof LazuliError) return thrown;
   if (call.signal?.aborted) return LazuliError.from(call.signal.reason);
   const error = ConnectError.from(thrown);
+  if (error.code === Code.DeadlineExceeded) return serviceSlow(socketPath, call);
   const subject = call.subject ?? socketPath;
   // Only what the transport says has a cause; an answer of the service has none.
   if (error.cause !== undefined || isBrokenStream(error)) {
@@ -33,6 +34,15 @@ export function proxyError(thrown: unknown, socketPath: string, call: ProxyCall)
     subject,
     reason: `content-service-${code.toLowerCase().replaceAll("_", "-")}`,
     cause: thrown,
+  });
+}
+
+/** The service took a call and did not answer. */
+export function serviceSlow(socketPath: string, { action, subject = socketPath }: ProxyCall): LazuliError {
+  return deadlineExceeded(`Cannot ${action}: want an answer from ${socketPath} in time, got none`, {
+    subject,
+    reason: "content-service-slow",
+    hint: "Look at the service behind that socket: it takes calls and does not answer them",
   });
 }
 

@@ -32,7 +32,13 @@ export async function openProxyWriter(
       total: BigInt(total),
       expected: expected ?? "",
     });
-    return new ProxyIngestWriter({ stream, status: { ...statusOf(answer), ref, expected }, answer });
+    const { addedLabels } = connection;
+    return new ProxyIngestWriter({
+      stream,
+      status: { ...statusOf(answer), ref, expected },
+      answer,
+      addedLabels,
+    });
   } catch (thrown) {
     await stream.end();
     throw thrown;
@@ -44,20 +50,23 @@ interface ProxyIngestWriterOptions {
   readonly status: IngestStatus;
   /** To the first message. */
   readonly answer: WriteContentResponse;
+  readonly addedLabels: Readonly<Record<string, string>>;
 }
 
 /** The client's end of a Write stream. What it says of itself is what the service said last. */
 class ProxyIngestWriter implements IngestWriter {
   readonly ref: string;
   readonly #stream: WriteStream;
+  readonly #addedLabels: Readonly<Record<string, string>>;
   #status: IngestStatus;
   #digest: Digest;
   #isClosed = false;
 
-  constructor({ stream, status, answer }: ProxyIngestWriterOptions) {
+  constructor({ stream, status, answer, addedLabels }: ProxyIngestWriterOptions) {
     this.ref = status.ref;
     this.#stream = stream;
     this.#status = status;
+    this.#addedLabels = addedLabels;
     this.#digest = parseDigest(answer.digest);
   }
 
@@ -118,7 +127,7 @@ class ProxyIngestWriter implements IngestWriter {
         total: BigInt(size),
         offset: BigInt(this.offset),
         expected: expected ?? "",
-        labels: { ...labels },
+        labels: { ...labels, ...this.#addedLabels },
       });
       const actual = parseDigest(answer.digest);
       this.#digest = actual;

@@ -44,7 +44,9 @@ export class WriteStream {
     this.#awaited.push(answer);
     this.#requests.push(request);
     this.#wake?.resolve();
-    return await answer.promise;
+    const { connection, ref } = this.#options;
+    const call = { action: "write a blob", subject: ref };
+    return await connection.inTime(call, answer.promise, () => this.#linked.abort());
   }
 
   /** Says that no request follows, and waits until the service has let go of the ingest. Safe to call twice. */
@@ -73,7 +75,7 @@ export class WriteStream {
   async #receive(): Promise<void> {
     const { connection, ref, signal } = this.#options;
     try {
-      const options = connection.callOptions(this.#linked.signal);
+      const options = connection.streamOptions(this.#linked.signal);
       for await (const response of connection.client.write(this.#sent(), options)) {
         // containerd sends its last answer twice.
         this.#awaited.shift()?.resolve(response);

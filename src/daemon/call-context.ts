@@ -14,6 +14,11 @@ export function currentCall(): CallContext {
   return calls.getStore() ?? {};
 }
 
+/** Runs work in the name of a client. */
+export function inCall<Result>(context: CallContext, work: () => Result): Result {
+  return calls.run(context, work);
+}
+
 /** The same snapshotter; what lies below it learns from `currentCall` who calls. */
 export function withCallContext(inner: NamespacedSnapshotter): NamespacedSnapshotter {
   return {

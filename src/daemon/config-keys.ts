@@ -1,4 +1,5 @@
 import { cdi, cri, criCni, criImages, criRuntime, nri, nriValidator } from "./config-cri.js";
+import { diff } from "./config-diff.js";
 import {
   booleanField,
   choiceField,
@@ -173,6 +174,13 @@ const layer = {
     meaning:
       'How a lazy layer is mounted. "auto" takes EROFS where the kernel can mount it from a file (6.12 and newer), else a FUSE tree.',
   }),
+  keeper: choiceField({
+    key: "keeper",
+    choices: ["auto", "keeper", "systemd", "off"] as const,
+    initial: "auto",
+    meaning:
+      'What holds the FUSE mounts while the process is away, so that readers wait instead of failing (Linux 6.9). "keeper": the program lazuli-keeper, which is started and outlives the process. "systemd": the store of the unit (FileDescriptorStoreMax=). "auto": systemd where it says that there is a store (254 and newer), else the keeper. "off": lazy layers end with the process.',
+  }),
   demandDeadlineMs: durationField({
     key: "demand_deadline",
     initial: "60s",
@@ -334,6 +342,7 @@ export const tableFields = {
   nriValidator,
   cdi,
   transfer,
+  diff,
   shims,
   restart,
   imageVerifier,

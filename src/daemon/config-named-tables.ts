@@ -71,12 +71,25 @@ const snapshotter = {
   }),
 } as const;
 
+/** Words for what can be plugged in, and containerd's long ones. */
+const proxyTypes = [
+  "snapshot",
+  "content",
+  "diff",
+  "sandbox",
+  "io.containerd.snapshotter.v1",
+  "io.containerd.content.v1",
+  "io.containerd.differ.v1",
+  "io.containerd.sandbox.controller.v1",
+] as const;
+
 const proxyPlugin = {
   type: mandatoryChoiceField({
     key: "type",
-    choices: ["snapshot", "io.containerd.snapshotter.v1"] as const,
+    choices: proxyTypes,
     example: "snapshot",
-    meaning: "What is plugged in: a snapshotter, by containerd's short word or its long one.",
+    meaning:
+      "What is plugged in: a snapshotter, a content store, a differ or a sandbox controller, by containerd's short word or its long one. A content store takes the place of our own; there can be one. A differ is used where `[diff] default` names it; it has to use our content. Sandboxes are run by the controller that a client or a pod's runtime names.",
   }),
   address: mandatorySocketField({
     key: "address",
@@ -109,7 +122,7 @@ const proxyPlugin = {
     key: "namespace",
     example: "lazuli",
     meaning:
-      "Set it where a containerd serves at the address: everything is kept in this namespace of it, which must be used for nothing else, and is labelled so that its garbage collector leaves it. Without the key the namespace of each call goes with it, as plugins expect. For snapshotters only.",
+      "Set it where a containerd serves at the address: everything is kept in this namespace of it, which must be used for nothing else, and is labelled so that its garbage collector leaves it. Without the key the namespace of each call goes with it, as plugins expect. Not for sandbox controllers. Without the key, content is kept in `default`, for plugins that keep namespaces apart.",
   }),
   connectTimeoutMs: durationField({
     key: "connect_timeout",
@@ -119,7 +132,8 @@ const proxyPlugin = {
   callTimeoutMs: durationField({
     key: "call_timeout",
     initial: "5m",
-    meaning: "Longest time that a call waits for its answer.",
+    meaning:
+      "Longest time that a call waits for its answer; of a stream, for each part of it. Who waits for a sandbox to end may wait for ever.",
   }),
 } as const;
 

@@ -1,5 +1,6 @@
 import type { Config } from "./config-keys.js";
 import type { OwnType } from "./config-named-tables.js";
+import { proxied } from "./proxied-parts.js";
 
 /** What clients ask for when they are told nothing else: the lazy snapshotter stands in containerd's place. */
 export const DAEMON_LAZY_NAME = "overlayfs";
@@ -26,7 +27,9 @@ export function ownSnapshotters(config: Config, lazyName: string): readonly OwnS
 }
 
 function isNamed(config: Config, name: string): boolean {
-  return Object.hasOwn(config.snapshotters, name) || Object.hasOwn(config.proxyPlugins, name);
+  return (
+    Object.hasOwn(config.snapshotters, name) || proxied(config, "snapshot").some(([other]) => other === name)
+  );
 }
 
 function plainSnapshotter(name: string, type: OwnType): OwnSnapshotter {
@@ -54,7 +57,7 @@ export function checkSnapshotters(config: Config): readonly string[] {
   const problems = tables.flatMap(([name, table]) => unfitKeys(`snapshotters.${name}`, table));
   const lazy = tables.filter(([, { type }]) => type === "lazy").map(([name]) => name);
   if (lazy.length > 1) problems.push(`only one snapshotter can be of type "lazy", got ${lazy.join(" and ")}`);
-  for (const name of Object.keys(config.proxyPlugins)) {
+  for (const [name] of proxied(config, "snapshot")) {
     if (Object.hasOwn(config.snapshotters, name))
       problems.push(`[proxy_plugins.${name}] and [snapshotters.${name}] have the same name`);
   }

@@ -1,12 +1,13 @@
 import { readFile } from "node:fs/promises";
 import { parse, TomlError } from "smol-toml";
-import { invalidArgument, LazuliError, notFound, nearestWord } from "../errors/index.js";
+import { invalidArgument, LazuliError, nearestWord, notFound } from "../errors/index.js";
 import { checkDaemon } from "./config-daemon.js";
 import { type Config, type ConfigKey, configKeys } from "./config-keys.js";
 import { isTable, readNamedTables, valueAt } from "./config-named.js";
 import { namedTables } from "./config-named-tables.js";
 import { checkSnapshotters } from "./config-snapshotters.js";
 import { takeVersion } from "./config-version.js";
+import { checkProxied } from "./proxied-parts.js";
 import { checkStreamProcessors } from "./stream-processors.js";
 
 export const CONFIG_FILE_DEFAULT = "/etc/lazuli/config.toml";
@@ -37,6 +38,7 @@ export function readConfig(sources: ConfigSources): Config {
   }
   if (problems.length === 0) {
     problems.push(...checkSnapshotters(config as unknown as Config));
+    problems.push(...checkProxied(config as unknown as Config));
     problems.push(...checkStreamProcessors(config as unknown as Config));
     problems.push(...checkDaemon(config as unknown as Config));
   }

@@ -3,6 +3,7 @@ import { type ConnectRouter, createConnectRouter } from "@connectrpc/connect";
 import type { PluginFacts } from "../services/index.js";
 import type { Config } from "./config-keys.js";
 import { type KnownPlugin, knownPlugins } from "./plugin-table.js";
+import { type ProxiedKind, proxied, proxiedTypes } from "./proxied-parts.js";
 import type { ServedSnapshotter } from "./served-snapshotters.js";
 
 export interface PluginsOptions {
@@ -25,16 +26,13 @@ export function pluginsOf(options: PluginsOptions): PluginFacts[] {
   const { config, served, controllers, routes } = options;
   const platforms = [nodePlatform()];
   const services = servedServices(routes);
+  const plugged = new Set(proxied(config, "sandbox").map(([name]) => name));
   const known = knownPlugins
     .filter(({ service }) => service === undefined || services.has(service))
     .map((plugin) => factsOf(plugin, options));
+  const contents = others("content", config);
   return [
-    {
-      type: "io.containerd.content.v1",
-      id: "content",
-      capabilities: [],
-      exports: { root: join(config.root, "content") },
-    },
+    ...(contents.length > 0 ? contents : [ownContent(config)]),
     ...served.map(({ name, plugin }) => ({
       type: "io.containerd.snapshotter.v1",
       id: name,
@@ -42,14 +40,39 @@ export function pluginsOf(options: PluginsOptions): PluginFacts[] {
       ...plugin,
     })),
     ...known,
-    ...controllers.map((id) => ({
-      type:
-        id === POD_SANDBOX ? "io.containerd.podsandbox.controller.v1" : "io.containerd.sandbox.controller.v1",
-      id,
-      requires: CONTROLLER_REQUIRES,
-      ...NONE,
-    })),
+    ...others("diff", config),
+    ...others("sandbox", config),
+    ...controllers
+      .filter((id) => !plugged.has(id))
+      .map((id) => ({
+        type:
+          id === POD_SANDBOX
+            ? "io.containerd.podsandbox.controller.v1"
+            : "io.containerd.sandbox.controller.v1",
+        id,
+        requires: CONTROLLER_REQUIRES,
+        ...NONE,
+      })),
   ];
+}
+
+function ownContent(config: Config): PluginFacts {
+  return {
+    type: proxiedTypes.content,
+    id: "content",
+    capabilities: [],
+    exports: { root: join(config.root, "content") },
+  };
+}
+
+/** Of one kind, as their config says. */
+function others(kind: ProxiedKind, config: Config): PluginFacts[] {
+  return proxied(config, kind).map(([id, { address, capabilities, exports }]) => ({
+    type: proxiedTypes[kind],
+    id,
+    capabilities,
+    exports: { ...exports, address },
+  }));
 }
 
 function servedServices(routes: PluginsOptions["routes"]): Set<string> {

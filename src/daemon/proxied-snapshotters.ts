@@ -5,6 +5,7 @@ import { log } from "../observe/index.js";
 import { createProxySnapshotter, type ProxySnapshotter } from "../snapshotters/index.js";
 import { currentCall } from "./call-context.js";
 import type { Config } from "./config-keys.js";
+import { proxied } from "./proxied-parts.js";
 import type { ServedSnapshotter } from "./served-snapshotters.js";
 import { recordKind } from "./snapshotter-kinds.js";
 import type { Startup } from "./startup.js";
@@ -27,7 +28,7 @@ export async function startProxiedSnapshotters(
   { config, metadata }: { readonly config: Config; readonly metadata: Metadata },
 ): Promise<ServedSnapshotter[]> {
   const served: ServedSnapshotter[] = [];
-  for (const [name, plugin] of Object.entries(config.proxyPlugins)) {
+  for (const [name, plugin] of proxied(config, "snapshot")) {
     await recordKind(metadata, name, "proxy");
     const { address, capabilities } = plugin;
     const snapshotter = await startup.part(

@@ -1,7 +1,8 @@
 import { join } from "node:path";
 import type { NativeBinding } from "../fuse/index.js";
-import { openShimSandboxes, type SandboxController } from "../runtime/index.js";
+import { openProxySandboxes, openShimSandboxes, type SandboxController } from "../runtime/index.js";
 import type { Config } from "./config-keys.js";
+import { proxied } from "./proxied-parts.js";
 import type { Startup } from "./startup.js";
 
 export interface SandboxControllersOptions {
@@ -13,7 +14,7 @@ export interface SandboxControllersOptions {
 /** As containerd calls the folder of this controller. */
 const FOLDER = "io.containerd.sandbox.controller.v1.shim";
 
-/** Opens the controllers that are built in, by the names that clients ask for. */
+/** Opens the controllers that are built in and those of others, by the names that clients ask for. */
 export async function startSandboxControllers(
   startup: Startup,
   { config, version, binding }: SandboxControllersOptions,
@@ -34,5 +35,14 @@ export async function startSandboxControllers(
       }),
     (opened) => opened.close(),
   );
-  return new Map([["shim", shim]]);
+  const controllers = new Map<string, SandboxController>([["shim", shim]]);
+  for (const [name, { address: socket, connectTimeoutMs, callTimeoutMs }] of proxied(config, "sandbox")) {
+    const opened = await startup.part(
+      `sandbox controller ${name}`,
+      () => openProxySandboxes({ name, address: socket, connectTimeoutMs, callTimeoutMs }),
+      (controller) => controller.close(),
+    );
+    controllers.set(name, opened);
+  }
+  return controllers;
 }

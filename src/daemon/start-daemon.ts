@@ -41,8 +41,9 @@ export interface StartDaemonOptions {
   readonly config: Config;
   readonly version: string;
   readonly metrics: Metrics;
-  /** For the variables of OpenTelemetry. */
+  /** For the variables of OpenTelemetry and systemd. */
   readonly environment?: Readonly<Record<string, string | undefined>>;
+  readonly isTakeover?: boolean;
 }
 
 /** Builds the daemon from the config, part by part in this order. @throws what a part throws, with all stopped */

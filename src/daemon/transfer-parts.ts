@@ -13,6 +13,7 @@ import {
   type Transferrer,
   type UnpackTarget,
 } from "../transfer/index.js";
+import { inCall } from "./call-context.js";
 import type { Config } from "./config-keys.js";
 import { findSnapshotter } from "./find-snapshotter.js";
 import { makeRegistry, type NodeParts } from "./node-parts.js";
@@ -77,7 +78,14 @@ export async function startTransfer(
     uploadsMax: transfer.uploadsMax,
     now,
   });
-  return { transferrer, streams };
+  return {
+    transferrer: {
+      ...transferrer,
+      pull: (call, request) => inCall(call, () => transferrer.pull(call, request)),
+      importImages: (call, request) => inCall(call, () => transferrer.importImages(call, request)),
+    },
+    streams,
+  };
 }
 
 function endStreamsWithLeases({ metadata }: TransferPartsOptions, streams: StreamRegistry): Disposable {

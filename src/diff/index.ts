@@ -11,4 +11,6 @@
 export type { DiffBinding } from "./apply-layer.js";
 export type { CompareParts } from "./compare-trees.js";
 export type { ApplyLayer, CompareTrees, LayerDescriptor, LayerDiffer } from "./contract.js";
+export { differsInOrder } from "./differs-in-order.js";
 export { createLayerDiffer } from "./layer-differ.js";
+export { createProxyDiffer } from "./proxy-differ.js";

@@ -12,6 +12,7 @@
  */
 export type * from "./contract.js";
 export { serveShimEvents } from "./event-messages.js";
+export { openProxySandboxes, type ProxySandboxesOptions } from "./proxy-sandboxes.js";
 export type * from "./sandbox-contract.js";
 export { openShimSandboxes, type ShimSandboxes, type ShimSandboxesOptions } from "./shim-sandboxes.js";
 export { openTaskManager, type TaskManagerOptions } from "./task-manager.js";

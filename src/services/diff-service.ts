@@ -11,7 +11,8 @@ import { answer } from "./rpc-error.js";
 import { nanosecondsOf } from "./snapshot-messages.js";
 
 export interface DiffServiceOptions {
-  readonly differ: LayerDiffer;
+  /** Looked at for each call. */
+  readonly differ: (context: RequestContext) => LayerDiffer;
   readonly content: (context: RequestContext) => ContentStore;
 }
 
@@ -32,7 +33,8 @@ async function applied(
   request: ApplyRequest,
   { requestHeader, signal }: HandlerContext,
 ): Promise<LayerDescriptor> {
-  const store = content(requestContext(requestHeader));
+  const caller = requestContext(requestHeader);
+  const store = content(caller);
   const { diff, mounts, syncFs } = request;
   if (diff === undefined) {
     throw invalidArgument("Cannot unpack a layer: want its descriptor, got none", {
@@ -46,7 +48,7 @@ async function applied(
     Object.entries(request.payloads).map(([name, payload]) => [name, toBinary(AnySchema, payload)]),
   );
   const layer = { mediaType, digest, size: Number(diff.size), annotations };
-  return await differ.apply({ layer, blob, mounts, payloads, syncFs, signal });
+  return await differ(caller).apply({ layer, blob, mounts, payloads, syncFs, signal });
 }
 
 async function compared(
@@ -54,9 +56,10 @@ async function compared(
   request: DiffRequest,
   { requestHeader, signal }: HandlerContext,
 ): Promise<LayerDescriptor> {
-  const store = content(requestContext(requestHeader));
+  const caller = requestContext(requestHeader);
+  const store = content(caller);
   const { left, right, mediaType, ref, labels, sourceDateEpoch } = request;
-  return await differ.compare({
+  return await differ(caller).compare({
     lower: left,
     upper: right,
     mediaType,

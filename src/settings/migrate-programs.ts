@@ -1,7 +1,16 @@
 import type { Migration } from "./migration.js";
 import { isTomlTable } from "./toml-tables.js";
 
-const kinds = ["snapshot", "io.containerd.snapshotter.v1"];
+const kinds = [
+  "snapshot",
+  "content",
+  "diff",
+  "sandbox",
+  "io.containerd.snapshotter.v1",
+  "io.containerd.content.v1",
+  "io.containerd.differ.v1",
+  "io.containerd.sandbox.controller.v1",
+];
 
 const proxyKeys = ["type", "address", "platform", "exports", "capabilities"];
 
@@ -10,7 +19,7 @@ export function migrateProxyPlugins(migration: Migration, plugins: unknown): voi
   for (const [name, table] of Object.entries(isTomlTable(plugins) ? plugins : {})) {
     const from = ["proxy_plugins", name];
     if (!isTomlTable(table) || !kinds.includes(String(table.type)) || typeof table.address !== "string") {
-      migration.drop(from, table, "not a plugin of a kind that lazuli takes (snapshotters), with an address");
+      migration.drop(from, table, "not a plugin of a kind that lazuli takes, with an address");
     } else if (/(^|\/)lazuli\//.test(table.address)) {
       migration.drop(from, table, "lazuli itself: its lazy snapshotter is called overlayfs here");
     } else {

@@ -32,7 +32,7 @@ export {
 } from "./overlay-id-mapping.js";
 export { createOverlayfsSnapshotter, type OverlayfsSnapshotterOptions } from "./overlayfs-snapshotter.js";
 export { openProjectQuota, type ProjectQuota, type ProjectQuotaOptions } from "./project-quota.js";
-export type { ProxyContext } from "./proxy-connection.js";
+export { ProxyConnection, type ProxyConnectionOptions, type ProxyContext } from "./proxy-connection.js";
 export {
   createProxySnapshotter,
   type ProxySnapshotter,

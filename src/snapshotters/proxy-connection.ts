@@ -1,11 +1,10 @@
 import { connect } from "node:net";
-import { type CallOptions, type Client, createClient } from "@connectrpc/connect";
+import type { DescService } from "@bufbuild/protobuf";
+import { type CallOptions, type Client, createClient, type Transport } from "@connectrpc/connect";
 import { createGrpcTransport, Http2SessionManager } from "@connectrpc/connect-node";
-import { Snapshots } from "../../gen/containerd/services/snapshots/v1/snapshots_pb.js";
-import { Health } from "../../gen/grpc/health/v1/health_pb.js";
 import { delay, withSignal } from "../async/index.js";
 import { failedPrecondition, type LazuliError } from "../errors/index.js";
-import { isUnreachable, type ProxyCall, proxyError, unreachable } from "./proxy-errors.js";
+import { isUnreachable, type ProxyCall, type ProxyPeer, proxyError, unreachable } from "./proxy-errors.js";
 
 /** Longest message that is taken: containerd's own limit. */
 const MESSAGE_BYTES_MAX = 16 * 1024 * 1024;
@@ -15,15 +14,14 @@ const PAUSE_MAX_MS = 500;
 /** How often a call that changes nothing is made when the other side goes away under it. */
 const ATTEMPTS_MAX = 2;
 
-/** Who calls, for the headers that a snapshotter may look at. */
+/** Who calls, for the headers that a plugin may look at. */
 export interface ProxyContext {
   readonly namespace?: string | undefined;
   readonly lease?: string | undefined;
 }
 
-export interface ProxyConnectionOptions {
-  /** Path of a Unix socket. */
-  readonly address: string;
+/** `address` is the path of a Unix socket. */
+export interface ProxyConnectionOptions extends ProxyPeer {
   /** Asked at each call. */
   readonly context: () => ProxyContext;
   /** Longest wait for a socket that takes no connection, e.g. since its server starts anew. */
@@ -34,10 +32,9 @@ export interface ProxyConnectionOptions {
 
 /** The clients, their headers, their waits and their errors. Connects at the first call, and again after a break. */
 export class ProxyConnection implements Disposable {
-  readonly snapshots: Client<typeof Snapshots>;
-  readonly health: Client<typeof Health>;
   readonly #options: ProxyConnectionOptions;
   readonly #sessionManager: Http2SessionManager;
+  readonly #transport: Transport;
   /** One attempt for all calls that wait. */
   #connecting: Promise<void> | undefined;
   #isClosed = false;
@@ -47,7 +44,7 @@ export class ProxyConnection implements Disposable {
     const baseUrl = "http://localhost";
     const nodeOptions = { createConnection: () => connect({ path: options.address }) };
     this.#sessionManager = new Http2SessionManager(baseUrl, {}, nodeOptions);
-    const transport = createGrpcTransport({
+    this.#transport = createGrpcTransport({
       baseUrl,
       nodeOptions,
       sessionManager: this.#sessionManager,
@@ -56,8 +53,10 @@ export class ProxyConnection implements Disposable {
       // No link is faster than a socket of this machine: nothing is worth compressing.
       acceptCompression: [],
     });
-    this.snapshots = createClient(Snapshots, transport);
-    this.health = createClient(Health, transport);
+  }
+
+  client<Service extends DescService>(service: Service): Client<Service> {
+    return createClient(service, this.#transport);
   }
 
   get address(): string {
@@ -66,32 +65,41 @@ export class ProxyConnection implements Disposable {
 
   /**
    * Runs one call. One that changes nothing is made again when the connection breaks under it.
-   * @throws what the snapshotter answers; UNAVAILABLE, DEADLINE_EXCEEDED without an answer
+   * @throws what the plugin answers; UNAVAILABLE, DEADLINE_EXCEEDED without an answer
    */
   async call<Result>(
-    call: ProxyCall & { readonly changesNothing?: boolean; readonly timeoutMs?: number },
+    call: ProxyCall & {
+      readonly changesNothing?: boolean;
+      readonly timeoutMs?: number | undefined /** Instead of who is asked about at each call. */;
+      readonly context?: ProxyContext;
+    },
     work: (options: CallOptions) => Promise<Result>,
   ): Promise<Result> {
     const attempts = call.changesNothing === true ? ATTEMPTS_MAX : 1;
     for (let attempt = 1; ; attempt += 1) {
       await this.connected(call);
       try {
-        return await work(this.callOptions(call.signal, call.timeoutMs));
+        return await work(this.callOptions(call.signal, call.timeoutMs, call.context));
       } catch (thrown) {
-        const error = proxyError(thrown, this.address, call);
+        const error = proxyError(thrown, this.#options, call);
         if (!isUnreachable(error) || attempt >= attempts) throw error;
       }
     }
   }
 
-  callOptions(signal: AbortSignal | undefined, timeoutMs: number = this.#options.callTimeoutMs): CallOptions {
-    const { namespace = "", lease = "" } = this.#options.context();
+  /** `timeoutMs` Infinity: the call has no end of its own. */
+  callOptions(
+    signal: AbortSignal | undefined,
+    timeoutMs: number = this.#options.callTimeoutMs,
+    context: ProxyContext = this.#options.context(),
+  ): CallOptions {
+    const { namespace = "", lease = "" } = context;
     return {
       headers: {
         ...(namespace === "" ? {} : { "containerd-namespace": namespace }),
         ...(lease === "" ? {} : { "containerd-lease": lease }),
       },
-      timeoutMs,
+      ...(timeoutMs === Number.POSITIVE_INFINITY ? {} : { timeoutMs }),
       ...(signal === undefined ? {} : { signal }),
     };
   }
@@ -101,7 +109,7 @@ export class ProxyConnection implements Disposable {
     if (this.#isClosed) {
       throw failedPrecondition(`Cannot ${call.action}: want an open client, got a closed one`, {
         subject: this.address,
-        reason: "snapshotter-closed",
+        reason: `${this.#options.kind}-closed`,
       });
     }
     try {
@@ -111,12 +119,12 @@ export class ProxyConnection implements Disposable {
       });
       await withSignal(this.#connecting, call.signal);
     } catch (thrown) {
-      throw proxyError(thrown, this.address, call);
+      throw proxyError(thrown, this.#options, call);
     }
   }
 
   error(thrown: unknown, call: ProxyCall): LazuliError {
-    return proxyError(thrown, this.address, call);
+    return proxyError(thrown, this.#options, call);
   }
 
   [Symbol.dispose](): void {
@@ -131,7 +139,7 @@ export class ProxyConnection implements Disposable {
       const cause = this.#sessionManager.error();
       if (this.#isClosed || performance.now() + pauseMs > endsAt) {
         const message = cause instanceof Error ? cause.message : "no connection";
-        throw unreachable(this.address, call, { message, cause });
+        throw unreachable(this.#options, call, { message, cause });
       }
       await delay(pauseMs);
     }

@@ -1,4 +1,9 @@
-import { HealthCheckResponse_ServingStatus as ServingStatus } from "../../gen/grpc/health/v1/health_pb.js";
+import type { Client } from "@connectrpc/connect";
+import { Snapshots } from "../../gen/containerd/services/snapshots/v1/snapshots_pb.js";
+import {
+  Health,
+  HealthCheckResponse_ServingStatus as ServingStatus,
+} from "../../gen/grpc/health/v1/health_pb.js";
 import { invalidArgument, LazuliError, unavailable } from "../errors/index.js";
 import type { CreateSnapshot, Mount, SnapshotInfo, Snapshotter } from "./contract.js";
 import { ProxyConnection, type ProxyContext } from "./proxy-connection.js";
@@ -43,27 +48,33 @@ export function createProxySnapshotter(options: ProxySnapshotterOptions): ProxyS
 
 class SocketSnapshotter implements ProxySnapshotter {
   readonly #connection: ProxyConnection;
+  readonly #snapshots: Client<typeof Snapshots>;
   readonly #snapshotter: string;
   readonly #addedLabels: Readonly<Record<string, string>>;
 
   constructor(options: ProxySnapshotterOptions) {
     const { address, name, context = () => ({}), addedLabels = {} } = options;
     const { connectTimeoutMs = CONNECT_TIMEOUT_MS, callTimeoutMs = CALL_TIMEOUT_MS } = options;
-    this.#connection = new ProxyConnection({ address, context, connectTimeoutMs, callTimeoutMs });
+    this.#connection = new ProxyConnection({
+      kind: "snapshotter",
+      address,
+      context,
+      connectTimeoutMs,
+      callTimeoutMs,
+    });
+    this.#snapshots = this.#connection.client(Snapshots);
     this.#snapshotter = name;
     this.#addedLabels = addedLabels;
   }
 
   async stat(key: string): Promise<SnapshotInfo> {
-    const { snapshots } = this.#connection;
     const call = { action: "look up a snapshot", subject: key, changesNothing: true };
     return await this.#connection.call(call, async (options) =>
-      this.#infoFrom((await snapshots.stat({ snapshotter: this.#snapshotter, key }, options)).info),
+      this.#infoFrom((await this.#snapshots.stat({ snapshotter: this.#snapshotter, key }, options)).info),
     );
   }
 
   async update(request: Parameters<Snapshotter["update"]>[0]): Promise<SnapshotInfo> {
-    const { snapshots } = this.#connection;
     const { name, fieldPaths } = request;
     const message = {
       snapshotter: this.#snapshotter,
@@ -72,24 +83,22 @@ class SocketSnapshotter implements ProxySnapshotter {
     };
     const call = { action: "update a snapshot", subject: name };
     return await this.#connection.call(call, async (options) =>
-      this.#infoFrom((await snapshots.update(message, options)).info),
+      this.#infoFrom((await this.#snapshots.update(message, options)).info),
     );
   }
 
   async usage(key: string, { signal }: { signal?: AbortSignal | undefined } = {}) {
-    const { snapshots } = this.#connection;
     const call = { action: "measure a snapshot", subject: key, changesNothing: true, signal };
     return await this.#connection.call(call, async (options) => {
-      const { size, inodes } = await snapshots.usage({ snapshotter: this.#snapshotter, key }, options);
+      const { size, inodes } = await this.#snapshots.usage({ snapshotter: this.#snapshotter, key }, options);
       return { size: Number(size), inodes: Number(inodes) };
     });
   }
 
   async mounts(key: string, { signal }: { signal?: AbortSignal | undefined } = {}) {
-    const { snapshots } = this.#connection;
     const call = { action: "ask for the mounts of a snapshot", subject: key, changesNothing: true, signal };
     return await this.#connection.call(call, async (options) =>
-      mountsFrom((await snapshots.mounts({ snapshotter: this.#snapshotter, key }, options)).mounts),
+      mountsFrom((await this.#snapshots.mounts({ snapshotter: this.#snapshotter, key }, options)).mounts),
     );
   }
 
@@ -102,19 +111,17 @@ class SocketSnapshotter implements ProxySnapshotter {
   }
 
   async commit(request: Parameters<Snapshotter["commit"]>[0]): Promise<void> {
-    const { snapshots } = this.#connection;
     const { name, key, parent, signal } = request;
     const labels = this.#labels(request.labels);
     const message = { snapshotter: this.#snapshotter, name, key, parent, labels };
     await this.#connection.call({ action: "commit a snapshot", subject: key, signal }, async (options) => {
-      await snapshots.commit(message, options);
+      await this.#snapshots.commit(message, options);
     });
   }
 
   async remove(key: string): Promise<void> {
-    const { snapshots } = this.#connection;
     await this.#connection.call({ action: "remove a snapshot", subject: key }, async (options) => {
-      await snapshots.remove({ snapshotter: this.#snapshotter, key }, options);
+      await this.#snapshots.remove({ snapshotter: this.#snapshotter, key }, options);
     });
   }
 
@@ -126,7 +133,7 @@ class SocketSnapshotter implements ProxySnapshotter {
     const ending = new AbortController();
     try {
       const message = { snapshotter: this.#snapshotter, filters: [...filters] };
-      const batches = connection.snapshots.list(message, connection.callOptions(ending.signal));
+      const batches = this.#snapshots.list(message, connection.callOptions(ending.signal));
       for await (const { info } of batches) for (const one of info) yield this.#infoFrom(one);
     } catch (thrown) {
       throw connection.error(thrown, call);
@@ -136,10 +143,9 @@ class SocketSnapshotter implements ProxySnapshotter {
   }
 
   async cleanup(): Promise<void> {
-    const { snapshots } = this.#connection;
     try {
       await this.#connection.call({ action: "clean up" }, async (options) => {
-        await snapshots.cleanup({ snapshotter: this.#snapshotter }, options);
+        await this.#snapshots.cleanup({ snapshotter: this.#snapshotter }, options);
       });
     } catch (thrown) {
       // Not every snapshotter has something to clean up.
@@ -160,7 +166,7 @@ class SocketSnapshotter implements ProxySnapshotter {
       signal,
     };
     const status = await this.#connection
-      .call(call, async (options) => (await this.#connection.health.check({}, options)).status)
+      .call(call, async (options) => (await this.#connection.client(Health).check({}, options)).status)
       .catch((thrown: unknown) => {
         // Few plugins serve it.
         if (hasCode(thrown, "UNIMPLEMENTED")) return ServingStatus.SERVING;
@@ -178,7 +184,7 @@ class SocketSnapshotter implements ProxySnapshotter {
     }
     const message = { snapshotter: this.#snapshotter, key: NO_SNAPSHOT };
     try {
-      await this.#connection.call(call, (options) => this.#connection.snapshots.stat(message, options));
+      await this.#connection.call(call, (options) => this.#snapshots.stat(message, options));
     } catch (thrown) {
       // Some plugins have no code for what they don't find.
       if (!hasCode(thrown, "NOT_FOUND") && !hasCode(thrown, "UNKNOWN")) throw thrown;
@@ -186,14 +192,13 @@ class SocketSnapshotter implements ProxySnapshotter {
   }
 
   async #create(method: "prepare" | "view", request: CreateSnapshot): Promise<readonly Mount[]> {
-    const { snapshots } = this.#connection;
     const { key, parent, signal } = request;
     const message = { snapshotter: this.#snapshotter, key, parent, labels: this.#labels(request.labels) };
     const call = { action: `${method} a snapshot`, subject: key, signal };
     return await this.#connection.call(call, async (options) => {
       const answer = await (method === "view"
-        ? snapshots.view(message, options)
-        : snapshots.prepare(message, options));
+        ? this.#snapshots.view(message, options)
+        : this.#snapshots.prepare(message, options));
       return mountsFrom(answer.mounts);
     });
   }
