@@ -1,7 +1,7 @@
-import { normalize } from "node:path/posix";
 import { type ContainerConfig, MountPropagation } from "../../../gen/runtime/v1/api_pb.js";
 import type { SpecMount } from "../../spec/index.js";
 import { type BindOptions, type BindRequest, bindMount } from "./bind-mount.js";
+import { cleanPath } from "./clean-path.js";
 import type { PodFiles } from "./contract.js";
 import { isNode } from "./namespaces.js";
 
@@ -26,10 +26,10 @@ export interface ContainerMounts {
 
 /** The base's mounts that nothing replaces, a cgroup file system, then the bind mounts, parents before what is in them. */
 export async function containerMounts(request: MountsRequest): Promise<ContainerMounts> {
-  const taken = new Set(request.asked.map(({ containerPath }) => normalize(containerPath)));
+  const taken = new Set(request.asked.map(({ containerPath }) => cleanPath(containerPath)));
   const binds = [
     ...request.asked,
-    ...request.extra.filter(({ containerPath }) => !taken.has(normalize(containerPath))),
+    ...request.extra.filter(({ containerPath }) => !taken.has(cleanPath(containerPath))),
   ];
   const ordered = binds
     .map((bind) => ({ bind, depth: depthOf(bind.containerPath) }))
@@ -37,9 +37,9 @@ export async function containerMounts(request: MountsRequest): Promise<Container
   const mounted: SpecMount[] = [];
   // One after the other: a source may lie in a folder that another one makes.
   for (const { bind } of ordered) mounted.push(await bindMount(bind, request));
-  const places = new Set(binds.map(({ containerPath }) => normalize(containerPath)));
+  const places = new Set(binds.map(({ containerPath }) => cleanPath(containerPath)));
   const base = [...request.base, cgroupMount(request)].filter(({ destination }) => {
-    const place = normalize(destination);
+    const place = cleanPath(destination);
     return !places.has(place) && !(places.has("/dev") && place.startsWith("/dev/"));
   });
   const options = new Set(mounted.flatMap((mount) => mount.options));
@@ -48,7 +48,7 @@ export async function containerMounts(request: MountsRequest): Promise<Container
 }
 
 function depthOf(path: string): number {
-  return normalize(path).split("/").length;
+  return cleanPath(path).split("/").length;
 }
 
 /**
@@ -76,7 +76,7 @@ export async function podFileMounts(
   { files, host }: { readonly files: PodFiles; readonly host: Pick<BindOptions["host"], "hasPath"> },
 ): Promise<readonly BindRequest[]> {
   const security = config.linux?.securityContext;
-  const taken = new Set(config.mounts.map(({ containerPath }) => normalize(containerPath)));
+  const taken = new Set(config.mounts.map(({ containerPath }) => cleanPath(containerPath)));
   const owners = security?.namespaceOptions?.usernsOptions;
   const file = (containerPath: string, hostPath: string): BindRequest => ({
     containerPath,

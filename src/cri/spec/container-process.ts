@@ -1,4 +1,3 @@
-import { normalize } from "node:path/posix";
 import type { ContainerConfig } from "../../../gen/runtime/v1/api_pb.js";
 import { invalidArgument } from "../../errors/index.js";
 import { DEFAULT_PATH, type RunConfig } from "../../spec/index.js";
@@ -21,12 +20,14 @@ export function containerArgs(
 }
 
 /** Where a folder would lead out of the container by a descriptor or a root of another process (CVE-2024-21626). */
-const leadsOut = /^\/proc\/(self|thread-self|[0-9]+)(\/task\/[0-9]+)?\/(fd|cwd|root|map_files)(\/|$)/;
+const leadsOut = /(^|\/)proc\/(self|thread-self|[0-9]+)(\/task\/[0-9]+)?\/(fd|cwd|root|map_files)(\/|$)/;
 
 /** @throws INVALID_ARGUMENT `working-folder-invalid` */
 export function workingFolder(config: Pick<ContainerConfig, "workingDir">, image: RunConfig): string {
   const path = config.workingDir || image.workingFolder || "/";
-  if (path.startsWith("/") && !path.includes("\0") && !leadsOut.test(normalize(path))) return path;
+  // The kernel follows links before it takes `..`: it must not be taken away here.
+  const parts = path.split("/").filter((part) => part !== "" && part !== ".");
+  if (path.startsWith("/") && !path.includes("\0") && !leadsOut.test(parts.join("/"))) return path;
   throw invalidArgument(
     `Cannot use the working folder ${JSON.stringify(path)}: want an absolute path in the container`,
     {

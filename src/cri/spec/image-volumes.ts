@@ -1,5 +1,5 @@
 import { randomBytes } from "node:crypto";
-import { join, normalize } from "node:path/posix";
+import { join } from "node:path/posix";
 import {
   type ContainerConfig,
   type ImageSpec,
@@ -8,6 +8,7 @@ import {
 } from "../../../gen/runtime/v1/api_pb.js";
 import { invalidArgument, LazuliError } from "../../errors/index.js";
 import type { BindRequest } from "./bind-mount.js";
+import { cleanPath } from "./clean-path.js";
 import type { SpecHost } from "./contract.js";
 
 /** VOLUME lines of one image. Each makes a mount; with more the image is refused. */
@@ -24,7 +25,7 @@ export function declaredVolumes(
 ): readonly BindRequest[] {
   if (volumes.length > VOLUMES_MAX)
     throw volumeInvalid(`${volumes.length} volumes`, `want ${VOLUMES_MAX} at most`);
-  const taken = new Set(config.mounts.map(({ containerPath }) => normalize(containerPath)));
+  const taken = new Set(config.mounts.map(({ containerPath }) => cleanPath(containerPath)));
   const user = config.linux?.securityContext?.namespaceOptions?.usernsOptions;
   const paths = new Set(volumes.map(volumePath));
   return [...paths]
@@ -43,7 +44,7 @@ export function declaredVolumes(
 
 function volumePath(volume: string): string {
   if (volume === "" || volume.includes("\0")) throw volumeInvalid(volume, "want a path");
-  const path = normalize(`/${volume}`).replace(/(.)\/$/, "$1");
+  const path = cleanPath(`/${volume}`);
   // A folder there would hide the whole container, or what masks the kernel's files.
   if (path === "/" || path === "/proc" || path.startsWith("/proc/")) {
     throw volumeInvalid(volume, "want a folder that is neither the root nor in /proc");
