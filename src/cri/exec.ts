@@ -70,8 +70,8 @@ export async function runExec(parts: ContainerParts, request: ExecRequest): Prom
   using ending = linkSignals([signal]);
   let isAdded = false;
   try {
-    // Before the start, so that nothing is lost.
-    const attached = io.attach({ ...streams, resizes: undefined }, { signal: ending.signal });
+    // Output is taken before the start, so that none is lost; input goes to a shim that reads already.
+    const attached = io.attach({ ...streams, stdin: undefined }, { signal: ending.signal });
     await tasks
       .exec(
         { ...name, spec: specAny("Process", wanted), io: { ...io.paths, terminal: isTerminal } },
@@ -85,10 +85,11 @@ export async function runExec(parts: ContainerParts, request: ExecRequest): Prom
       throw within(`failed to start exec ${JSON.stringify(name.execId)}`, thrown);
     });
     void followSizes(parts, { name, streams, signal: ending.signal });
+    const input = io.attach({ ...streams, stdout: undefined, stderr: undefined }, { signal: ending.signal });
     const exitCode = await untilEnd(parts, { request, name, pid, taskPid: container.pid });
     await drain(parts, { io, name });
     ending.abort();
-    await attached;
+    await Promise.all([attached, input]);
     return exitCode;
   } finally {
     ending.abort();
