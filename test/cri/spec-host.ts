@@ -98,6 +98,7 @@ export function testHost(options: TestHostOptions = {}): TestHost {
     devices:
       devices ??
       (async (path) => {
+        if (path === "/dev") return [];
         throw invalidArgument(`Cannot use the device ${path}: not a device node`, {
           reason: "device-invalid",
         });
