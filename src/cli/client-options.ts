@@ -13,7 +13,6 @@ const CONTAINERD_ADDRESS = "/run/containerd/containerd.sock";
 export const clientOptions = {
   address: {
     type: "string",
-    short: "a",
     value: "PATH",
     meaning:
       "Socket of the server, ours or containerd's. Without it: CONTAINERD_ADDRESS, the socket of `lazuli daemon` where there is one, then containerd's.",

@@ -1,16 +1,12 @@
 import { configKeys, configPage, defaultConfigText, dumpConfig, loadConfig } from "../daemon/index.js";
 import { invalidArgument } from "../errors/index.js";
 import { type Command, type CommandOption, jsonOption } from "./command.js";
+import { configFileOption } from "./config-file-option.js";
 import { migrateCommand, migrateOptions } from "./config-migrate.js";
 
 /** `--config` and one flag for each key of the config. */
 export const configOptions: Readonly<Record<string, CommandOption>> = {
-  config: {
-    type: "string",
-    value: "PATH",
-    short: "c",
-    meaning: "Config file. Without it: LAZULI_CONFIG, then /etc/lazuli/config.toml where there is one.",
-  },
+  config: configFileOption,
   ...Object.fromEntries(
     configKeys.map((key) => [
       key.flag,

@@ -112,7 +112,7 @@ export const convertCommand: Command = {
     const layers = await readLayerOptions(input);
     const platforms = readPlatforms(input);
     const [from, to] = input.positionals.map((text) => parseImageLocation(text));
-    await using registry = await openRegistry(input);
+    await using registry = await openRegistry(input, [from!, to!]);
     await using source = await openImageSource(from!, registry);
     await using target = await openImageTarget(to!, registry);
     using stop = signalled();

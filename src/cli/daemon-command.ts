@@ -1,6 +1,7 @@
 import { loadConfig, runServer, startDaemon } from "../daemon/index.js";
 import type { Command } from "./command.js";
 import { configOptions } from "./config-command.js";
+import { takeoverOption } from "./takeover-option.js";
 
 export const daemonCommand: Command = {
   name: "daemon",
@@ -12,7 +13,7 @@ export const daemonCommand: Command = {
     "Serves containerd's API and Kubernetes' CRI on a Unix socket until SIGTERM or SIGINT: content, images, snapshots, containers, tasks, transfers and the rest, with a garbage collector that never blocks writers. Containers run in containerd's shims: they outlive the daemon, which finds them again. Stopping deletes nothing.",
     "It uses the same folders and the same config as `lazuli snapshotter`, and on one root only one of them runs. The log goes to stderr. Under systemd (Type=notify) it says when it is ready.",
   ],
-  options: configOptions,
+  options: { ...configOptions, takeover: takeoverOption },
   examples: [
     [
       "lazuli daemon",
@@ -35,6 +36,7 @@ export const daemonCommand: Command = {
       address: config.daemon.address,
       start: startDaemon,
       environment: input.environment,
+      isTakeover: input.options.takeover !== undefined,
       write: (line) => input.tell(line.trimEnd()),
     });
     return { data: {}, text: "" };

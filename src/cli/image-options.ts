@@ -1,11 +1,11 @@
 import { homedir } from "node:os";
 import { join } from "node:path";
-import { loadConfig } from "../daemon/index.js";
 import { invalidArgument } from "../errors/index.js";
 import type { Platform } from "../oci/index.js";
-import { Registry } from "../registry/index.js";
+import type { Registry } from "../registry/index.js";
+import type { ImageLocation } from "../transfer/index.js";
 import type { CommandInput, CommandOption } from "./command.js";
-import { configOptions } from "./config-command.js";
+import { configFileOption } from "./config-file-option.js";
 import { Progress } from "./progress.js";
 
 const RETRY_WAIT_MIN_MS = 100;
@@ -26,7 +26,7 @@ export const imageOptions: Readonly<Record<string, CommandOption>> = {
     value: "PATH",
     meaning: "Folder for what became of layers; lazuli/convert below XDG_CACHE_HOME or ~/.cache by default.",
   },
-  config: configOptions.config!,
+  config: configFileOption,
 };
 
 export function readPlatforms(input: CommandInput): readonly Platform[] | "all" {
@@ -62,9 +62,16 @@ export function recordFolder({ options, environment }: CommandInput): string {
   return options.record?.at(-1) ?? join(cache, "lazuli", "convert");
 }
 
+/** Undefined where no location needs one: its modules and the config's take longer than indexing a small image. */
 export async function openRegistry(
   input: CommandInput,
-): Promise<AsyncDisposable & { readonly registry: Registry }> {
+  locations: readonly ImageLocation[],
+): Promise<AsyncDisposable & { readonly registry: Registry | undefined }> {
+  if (locations.every(({ kind }) => kind !== "registry")) {
+    return { registry: undefined, [Symbol.asyncDispose]: async () => undefined };
+  }
+  const { loadConfig } = await import("../daemon/index.js");
+  const { Registry } = await import("../registry/index.js");
   const { config } = await loadConfig({
     file: input.options.config?.at(-1),
     environment: input.environment,

@@ -62,7 +62,7 @@ export const indexCommand: Command = {
 async function create(input: CommandInput): Promise<CommandResult> {
   const platforms = readPlatforms(input);
   const [from, to] = input.positionals.slice(1).map((text) => parseImageLocation(text));
-  await using registry = await openRegistry(input);
+  await using registry = await openRegistry(input, [from!, to!]);
   await using source = await openImageSource(from!, registry);
   await using target = await openImageTarget(to!, registry);
   using stop = signalled();
@@ -94,7 +94,7 @@ async function push(input: CommandInput): Promise<CommandResult> {
       hint: "`lazuli index --help` shows the order of words",
     });
   }
-  await using registry = await openRegistry(input);
+  await using registry = await openRegistry(input, [from!, to!]);
   await using source = await openImageSource(from!, registry);
   await using target = await openImageTarget(to!, registry);
   await using place = await openImageSource(to!, registry);

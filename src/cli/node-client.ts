@@ -1,3 +1,4 @@
+import { existsSync } from "node:fs";
 import { type Client, Code, ConnectError, createClient } from "@connectrpc/connect";
 import { Node } from "../../gen/lazuli/v1/node_pb.js";
 import { type Config, grpcOverSocket, loadConfig } from "../daemon/index.js";
@@ -15,7 +16,7 @@ const CAUSES_MAX = 8;
 export const nodeOptions = { config: configOptions.config!, address: configOptions.address! } as const;
 
 export interface AskOptions {
-  /** Which daemon's socket of the config; default: the snapshotter's. */
+  /** Which socket of the config; default: the snapshotter's, or the daemon's where only that is there. */
   readonly addressOf?: (config: Config) => string;
   /** Default: 15 seconds. */
   readonly timeoutMs?: number;
@@ -41,8 +42,9 @@ export async function askNode<T>(
   }
 }
 
-function snapshotterAddress({ snapshotter }: Config): string {
-  return snapshotter.address;
+function snapshotterAddress({ snapshotter, daemon }: Config): string {
+  const isDaemonAlone = !existsSync(snapshotter.address) && existsSync(daemon.address);
+  return isDaemonAlone ? daemon.address : snapshotter.address;
 }
 
 /** What connect(2) says when nobody listens on a Unix socket. */
@@ -62,7 +64,7 @@ function translated(error: ConnectError, address: string): LazuliError {
     return unavailable(`Cannot reach the daemon at ${address}: ${error.rawMessage}`, {
       subject: address,
       reason: "daemon-unreachable",
-      hint: "Start it with `systemctl start lazuli-snapshotter` or `lazuli snapshotter`, or name its socket with --address; `lazuli doctor` looks further",
+      hint: "Start it with `systemctl start lazuli-snapshotter` or lazuli-daemon, or name its socket with --address; `lazuli doctor` looks further",
       cause: error,
     });
   }

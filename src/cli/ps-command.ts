@@ -15,14 +15,12 @@ export const psCommand: Command = {
     "Lists the containers of the namespace that run; with --all those as well that don't. FILTER is containerd's: `image~=python`, `labels.team==a`; several are alternatives.",
   ],
   options: {
-    all: { type: "boolean", meaning: "Those as well that don't run." },
+    all: { type: "boolean", short: "a", meaning: "Those as well that don't run." },
     quiet: { type: "boolean", short: "q", meaning: "Print names only." },
     ...clientOptions,
     json: jsonOption,
   },
-  examples: [
-    ["lazuli rm $(lazuli ps --all -q)", "Take away all that have ended; those that run are refused."],
-  ],
+  examples: [["lazuli rm $(lazuli ps -aq)", "Take away all that have ended; those that run are refused."]],
   run: async (input) => {
     using client = await openClient(input);
     const tasks = await client.tasks();

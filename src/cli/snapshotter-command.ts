@@ -1,6 +1,7 @@
 import { loadConfig, runServer, startSnapshotter } from "../daemon/index.js";
 import type { Command } from "./command.js";
 import { configOptions } from "./config-command.js";
+import { takeoverOption } from "./takeover-option.js";
 
 export const snapshotterCommand: Command = {
   name: "snapshotter",
@@ -12,7 +13,7 @@ export const snapshotterCommand: Command = {
     "Serves containerd's snapshots API on a Unix socket until SIGTERM or SIGINT. Layers and snapshots of earlier runs are there again from the start, without asking a registry. Stopping deletes nothing; a second signal ends it at once.",
     "The log goes to stderr. Under systemd (Type=notify) it says when it is ready. Every key of the config has a flag, which stands above the file.",
   ],
-  options: configOptions,
+  options: { ...configOptions, takeover: takeoverOption },
   examples: [
     ["lazuli snapshotter", "As the systemd unit runs it."],
     [
@@ -32,6 +33,7 @@ export const snapshotterCommand: Command = {
       address: config.snapshotter.address,
       start: startSnapshotter,
       environment: input.environment,
+      isTakeover: input.options.takeover !== undefined,
       write: (line) => input.tell(line.trimEnd()),
     });
     return { data: {}, text: "" };

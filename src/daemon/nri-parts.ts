@@ -1,4 +1,5 @@
 import { type DeviceRegistry, openDeviceRegistry, parseRuntimeJson } from "../cdi/index.js";
+import { LazuliError } from "../errors/index.js";
 import type { ContainerRow } from "../metadata/index.js";
 import {
   type Nri,
@@ -7,6 +8,7 @@ import {
   type NriValidatorOptions,
   openNri,
 } from "../nri/index.js";
+import { log } from "../observe/index.js";
 import type { TaskManager, TaskName } from "../runtime/index.js";
 import type { Config } from "./config-keys.js";
 import { carryOut, tasksWithPlugins } from "./nri-tasks.js";
@@ -34,23 +36,34 @@ export async function startNri(startup: Startup, options: NriPartsOptions): Prom
   const { config, version, tasks, containerOf } = options;
   const devices = openDeviceRegistry({ folders: config.cdi.specDirs });
   if (config.nri.disable) return { devices, nri: undefined, tasks };
-  const { socketPath, pluginPath, pluginConfigPath, registrationTimeoutMs, requestTimeoutMs } = config.nri;
+  const { pluginPath, pluginConfigPath, registrationTimeoutMs, requestTimeoutMs } = config.nri;
+  const open = (socketPath: string | undefined): Promise<Nri> =>
+    openNri({
+      runtimeName: "lazuli",
+      runtimeVersion: version,
+      socketPath,
+      pluginPath,
+      pluginConfigPath,
+      registrationTimeoutMs,
+      requestTimeoutMs,
+      validator: validatorOf(config),
+      devices,
+      currentState: () => currentState(options),
+      onRequest: (request) => carryOut(tasks, request),
+    });
+  const socketPath = config.nri.disableConnections ? undefined : config.nri.socketPath;
   const nri = await startup.part(
     "NRI",
-    () =>
-      openNri({
-        runtimeName: "lazuli",
-        runtimeVersion: version,
-        socketPath: config.nri.disableConnections ? undefined : socketPath,
-        pluginPath,
-        pluginConfigPath,
-        registrationTimeoutMs,
-        requestTimeoutMs,
-        validator: validatorOf(config),
-        devices,
-        currentState: () => currentState(options),
-        onRequest: (request) => carryOut(tasks, request),
-      }),
+    async () => {
+      try {
+        return await open(socketPath);
+      } catch (thrown) {
+        // A containerd beside us has it: containers matter more than plugins that want to connect.
+        if (LazuliError.from(thrown).reason !== "socket-in-use") throw thrown;
+        log.warn("NRI plugins can't connect: another runtime has the socket", { socket: socketPath });
+        return await open(undefined);
+      }
+    },
     (opened) => opened.close(),
   );
   return { devices, nri, tasks: tasksWithPlugins({ tasks, nri, containerOf }) };
