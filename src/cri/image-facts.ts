@@ -19,6 +19,8 @@ import { parseRunConfig, type RunConfig } from "../spec/index.js";
 export interface ImageFacts {
   /** Digest of the config. */
   readonly id: Digest;
+  /** Of this platform. */
+  readonly manifestDigest: Digest;
   readonly config: RunConfig;
   /** Chain id of the top layer; "" for an image without layers. */
   readonly chainId: string;
@@ -39,11 +41,12 @@ export async function readImageFacts(
   target: TargetDescriptor,
   platform: Platform,
 ): Promise<ImageFacts> {
-  const { manifest, sizeBytes } = await chosenManifest(store, target, platform);
+  const { manifest, digest, sizeBytes } = await chosenManifest(store, target, platform);
   const bytes = await readBlob(store, manifest.config.digest, CONFIG_BYTES_MAX);
   const parts = [manifest.config, ...manifest.layers].map(({ size }) => Math.max(size, 0));
   return {
     id: manifest.config.digest,
+    manifestDigest: digest,
     config: parseRunConfig(bytes),
     chainId: chainId(parseImageConfig(bytes).diffIds) ?? "",
     sizeBytes: parts.reduce((sum, size) => sum + size, sizeBytes),
@@ -76,6 +79,7 @@ const specificationKeys = [
 
 interface Chosen {
   readonly manifest: Manifest;
+  readonly digest: Digest;
   /** Of the documents on the way to it. */
   readonly sizeBytes: number;
 }
@@ -91,7 +95,7 @@ async function chosenManifest(
     const bytes = await readBlob(store, descriptor.digest, MANIFEST_BYTES_MAX);
     sizeBytes += descriptor.size;
     const document = parseManifestOrIndex(bytes, { contentType: descriptor.mediaType });
-    if (document.kind === "manifest") return { manifest: document, sizeBytes };
+    if (document.kind === "manifest") return { manifest: document, digest: descriptor.digest, sizeBytes };
     descriptor = selectPlatform(document, platform);
   }
   throw resourceExhausted(`Cannot read image ${target.digest}: its indexes are deeper than ${DEPTH_MAX}`, {

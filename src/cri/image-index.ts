@@ -12,6 +12,7 @@ import { isId, knownReference, shownNames } from "./image-reference.js";
 /** An image with all of its names in the store. */
 export interface IndexedImage extends CriImage {
   readonly id: Digest;
+  readonly manifestDigest: Digest;
   readonly names: readonly string[];
 }
 

@@ -33,6 +33,8 @@ export interface CriImagesOptions {
   readonly handlerSnapshotters: ReadonlyMap<string, string>;
   /** References of images that kubelets shall keep. */
   readonly pinned: readonly string[];
+  /** Lets the collector take the compressed layers of what is unpacked. */
+  readonly discardsUnpackedLayers: boolean;
   /** A pull that brings no byte for this long fails; 0: never. */
   readonly progressTimeoutMs: number;
   /** Nanoseconds since 1970. */
@@ -48,6 +50,7 @@ export interface ServedImages extends CriImages, Disposable {
 const MANAGED_LABEL = "io.cri-containerd.image";
 const PINNED_LABEL = "io.cri-containerd.pinned";
 const PINNED = "pinned";
+const LAYER_LABEL = "containerd.io/gc.ref.content.l.";
 
 /** The images of `k8s.io` for kubelets, over the stores that containerd's services show too. */
 export function criImages(options: CriImagesOptions): ServedImages {
@@ -168,8 +171,19 @@ class NamespaceImages implements ServedImages {
       const { mediaType, digest, size, annotations } = target;
       await this.#name({ name, labels, target: { mediaType, digest, size, annotations } });
     }
+    if (this.#options.discardsUnpackedLayers) await this.#letGoOfLayers(image);
     log.info("Pulled an image", { reference, id: image.id, digest: target.digest, snapshotter });
     return image.id;
+  }
+
+  /** The labels with which a manifest keeps its layers; its config, and what it is unpacked to, stay. */
+  async #letGoOfLayers({ manifestDigest: digest }: IndexedImage): Promise<void> {
+    const store = this.#options.content.for({ namespace: CRI_NAMESPACE });
+    const { labels } = await store.info(digest);
+    const keys = Object.keys(labels).filter((key) => key.startsWith(LAYER_LABEL));
+    if (keys.length === 0) return;
+    const fieldPaths = keys.map((key) => `labels.${key}`);
+    await store.update({ digest, labels: {}, fieldPaths });
   }
 
   #labelsOf(reference: string): Readonly<Record<string, string>> {

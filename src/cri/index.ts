@@ -25,6 +25,7 @@ export { openRuntimeHandlers, type RuntimeHandlersOptions } from "./runtime-hand
 export { type RuntimeServiceOptions, runtimeService } from "./runtime-service.js";
 export { linuxHost, parseBaseSpec } from "./spec/index.js";
 export { type CriStatsOptions, criStats } from "./stats-calls.js";
+export { type IdleLayersOptions, idleLayers } from "./stats-idle-layers.js";
 export { type MeasuredSnapshotter, SnapshotUsages } from "./stats-usage.js";
 export { type NodeStatusOptions, nodeCalls } from "./status.js";
 export { renderTemplate } from "./status-template.js";

@@ -1,6 +1,6 @@
 import { LazuliError } from "../errors/index.js";
 import { log } from "../observe/index.js";
-import type { Snapshotter } from "../snapshotters/index.js";
+import type { Snapshotter, SnapshotUsage } from "../snapshotters/index.js";
 import type { Nanoseconds } from "./contract.js";
 
 /** A snapshotter whose room on the disk is told to kubelets. */
@@ -12,6 +12,8 @@ export interface MeasuredSnapshotter {
   readonly snapshotter: Pick<Snapshotter, "walk" | "usage">;
   /** Whether what a committed snapshot takes can change, as a lazy layer's files do. */
   readonly isLazy: boolean;
+  /** What it has on the disk besides its snapshots. */
+  readonly idle?: (() => Promise<SnapshotUsage>) | undefined;
 }
 
 export interface UsageAt {
@@ -44,6 +46,7 @@ export interface SnapshotUsagesOptions {
 export class SnapshotUsages {
   readonly #options: SnapshotUsagesOptions;
   readonly #known = new Map<string, Map<string, Measured>>();
+  readonly #idle = new Map<string, UsageAt>();
 
   constructor(options: SnapshotUsagesOptions) {
     this.#options = options;
@@ -60,9 +63,10 @@ export class SnapshotUsages {
 
   totals(snapshotter: string): SnapshotterUsage {
     const known = [...(this.#known.get(snapshotter)?.values() ?? [])];
+    const idle = this.#idle.get(snapshotter);
     const at = this.#options.now();
     return {
-      all: sum(known, at),
+      all: sum(idle === undefined ? known : [...known, idle], at),
       writable: sum(
         known.filter(({ isCommitted }) => !isCommitted),
         at,
@@ -75,6 +79,9 @@ export class SnapshotUsages {
     for (const one of this.#options.snapshotters) {
       try {
         this.#known.set(one.name, await this.#measure(one, signal));
+        const idle = await one.idle?.();
+        if (idle === undefined) continue;
+        this.#idle.set(one.name, { bytes: idle.size, inodes: idle.inodes, at: this.#options.now() });
       } catch (thrown) {
         if (signal.aborted) return;
         log.warn("Cannot tell how much room snapshots take", {

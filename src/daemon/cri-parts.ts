@@ -11,6 +11,7 @@ import {
   criImages,
   criStats,
   findRunner,
+  idleLayers,
   imageService,
   linuxHost,
   makePauseRootfs,
@@ -49,7 +50,7 @@ import { pauseProgram } from "./pause-program.js";
 import type { ServedSnapshotter } from "./served-snapshotters.js";
 import type { Startup } from "./startup.js";
 
-export interface CriPartsOptions extends Pick<NodeParts, "metadata" | "binding"> {
+export interface CriPartsOptions extends Pick<NodeParts, "metadata" | "binding" | "engine"> {
   readonly config: Config;
   readonly version: string;
   readonly events: EventExchange;
@@ -218,6 +219,7 @@ function imagesOf(options: CriPartsOptions): ServedImages {
     snapshotter: config.criImages.snapshotter,
     handlerSnapshotters: new Map(ofHandlers),
     pinned: Object.values(config.criImages.pinnedImages),
+    discardsUnpackedLayers: config.criImages.discardUnpackedLayers,
     progressTimeoutMs: config.criImages.imagePullProgressTimeoutMs,
     now: () => binding.realtimeNanoseconds(),
   });
@@ -270,6 +272,7 @@ function statsOf(options: CriPartsOptions, { store, images }: { store: CriStore;
   const measured = options.served.map(({ name, isLazy, plugin }) => ({
     name,
     isLazy,
+    idle: isLazy ? async () => await idleLayers(options) : undefined,
     folder: plugin.exports["root"] ?? config.root,
     snapshotter: findSnapshotter(options.snapshotters, name).for({
       namespace: CRI_NAMESPACE,

@@ -93,6 +93,7 @@ export async function imageRig(t: Test, options: ImageRigOptions = {}) {
     snapshotter: "lazy",
     handlerSnapshotters: new Map([["kata", "other"]]),
     pinned: [],
+    discardsUnpackedLayers: false,
     progressTimeoutMs: 60_000,
     now,
     ...options.images,

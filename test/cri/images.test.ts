@@ -258,3 +258,21 @@ t.test(
     });
   },
 );
+
+t.test("pull() lets go of the compressed layers where it is asked to, and does without them", async (t) => {
+  const rig = await imageRig(t, { images: { discardsUnpackedLayers: true } });
+  const { reference, id, digest, layer } = await rig.publish();
+  const kept = async () => Object.values((await rig.content.info(digest)).labels);
+  await rig.client.pullImage({ image: { image: reference } });
+  t.same(
+    (await kept()).filter((value) => value === layer || value === id),
+    [id],
+  );
+  await rig.content.delete(layer);
+  t.equal((await rig.client.pullImage({ image: { image: reference } })).imageRef, id);
+  await t.rejects(rig.content.info(layer), { code: "NOT_FOUND" }, "what is unpacked is not fetched again");
+  t.same(
+    (await kept()).filter((value) => value === layer || value === id),
+    [id],
+  );
+});

@@ -1,6 +1,6 @@
 import t from "tap";
 import { fsInfo } from "../../src/cri/fs-info.js";
-import { SnapshotUsages } from "../../src/cri/index.js";
+import { idleLayers, SnapshotUsages } from "../../src/cri/index.js";
 import { StatsCollector } from "../../src/cri/stats-collector.js";
 import { notFound } from "../../src/errors/index.js";
 import type { SnapshotKind, SnapshotUsage } from "../../src/snapshotters/index.js";
@@ -121,3 +121,32 @@ t.test(
     t.equal(rounds.length, length);
   },
 );
+
+t.test("fsInfo() counts lazy layers that no snapshot is any more, until they are gone", async (t) => {
+  const layer = (hex: string) => `sha256:${hex.repeat(64)}` as never;
+  const sizes = new Map([
+    [layer("a"), 100],
+    [layer("b"), 20],
+  ]);
+  const listed = [layer("a"), layer("b"), layer("c")];
+  const engine = {
+    list: () => listed.map((digest) => ({ digest })) as never,
+    usage: async (digest: unknown) => {
+      const bytes = sizes.get(digest as never);
+      if (bytes === undefined) throw notFound("layer");
+      return { bytes, inodes: 6 };
+    },
+  };
+  const metadata = { values: () => [{ layerDigest: layer("a") }, {}] as never };
+  const { snapshotter } = fakeSnapshotter({ own: { kind: "committed", size: 100, inodes: 6 } });
+  const idle = () => idleLayers({ engine, metadata });
+  const usages = new SnapshotUsages({
+    snapshotters: [{ name: "lazy", folder: "/l", snapshotter, isLazy: true, idle }],
+    now: () => 1n,
+  });
+  await usages.collect({ signal });
+  t.same(usages.totals("lazy").all, { bytes: 120, inodes: 12, at: 1n });
+  sizes.delete(layer("b"));
+  await usages.collect({ signal });
+  t.equal(usages.totals("lazy").all.bytes, 100);
+});
