@@ -78,7 +78,7 @@ export function groupsOf(user: string, accounts: Accounts): readonly number[] {
 }
 
 function unknown(what: "user" | "group", name: string, file: string): Error {
-  return notFound(`Cannot find the ${what} ${JSON.stringify(name)}: the image's ${file} has none`, {
+  return notFound(`no ${what}s found: the image's ${file} has no ${JSON.stringify(name)}`, {
     subject: name,
     reason: `${what}-unknown`,
     hint: "Give a number, or choose one that the image has",
@@ -94,10 +94,11 @@ function numberOf(text: string, what: "user" | "group"): number | undefined {
   if (!isNumeral(text)) return undefined;
   const id = Number(text);
   if (id >= 0 && id <= ID_MAX) return id;
-  throw invalidArgument(`Cannot use the ${what} ${JSON.stringify(text)}: want an id from 0 to ${ID_MAX}`, {
-    subject: text,
-    reason: `${what}-invalid`,
-  });
+  // containerd's words, which clients know.
+  throw invalidArgument(
+    `invalid USER value ${JSON.stringify(text)}: ${what === "user" ? "uid" : "gid"} out of range`,
+    { subject: text, reason: `${what}-invalid`, hint: `Want an id from 0 to ${ID_MAX}` },
+  );
 }
 
 function idOf(text: string): number | undefined {

@@ -54,8 +54,25 @@ async function sourceOf(
       { subject: hostPath, reason: "host-path-invalid" },
     );
   }
-  if (!(await host.hasPath(hostPath))) await host.makeFolder(hostPath);
-  return host.realPath(hostPath);
+  try {
+    if (!(await host.hasPath(hostPath))) await host.makeFolder(hostPath);
+  } catch (cause) {
+    throw unusable(`failed to mkdir ${JSON.stringify(hostPath)}`, hostPath, cause);
+  }
+  try {
+    return await host.realPath(hostPath);
+  } catch (cause) {
+    throw unusable(`failed to resolve symlink ${JSON.stringify(hostPath)}`, hostPath, cause);
+  }
+}
+
+function unusable(problem: string, hostPath: string, cause: unknown): Error {
+  const message = cause instanceof Error ? cause.message : String(cause);
+  return failedPrecondition(`${problem}: ${message}`, {
+    subject: hostPath,
+    reason: "host-path-unusable",
+    cause,
+  });
 }
 
 type Propagation = "rprivate" | "rslave" | "rshared";

@@ -37,7 +37,14 @@ export async function containerDevices({
         },
       );
     }
-    const source = await host.realPath(hostPath);
+    const source = await host.realPath(hostPath).catch((cause: unknown) => {
+      const message = cause instanceof Error ? cause.message : String(cause);
+      throw invalidArgument(`Cannot use the device ${JSON.stringify(hostPath)}: ${message}`, {
+        subject: hostPath,
+        reason: "device-invalid",
+        cause,
+      });
+    });
     for (const device of await host.devices(source)) {
       const { type, major, minor } = device;
       const inner = relative(source, device.path);

@@ -126,7 +126,10 @@ async function subFolder(folder: string, { path, containerPath, host }: SubFolde
     throw imageInvalid(containerPath, `failed to ensure image subpath ${quoted}: path escapes from parent`);
   }
   if (await host.isFolder(real)) return real;
-  throw imageInvalid(containerPath, `only directory subpath is supported, subpath: ${quoted}`);
+  throw imageInvalid(
+    containerPath,
+    `failed to ensure image subpath ${quoted}: only directory subpath is supported`,
+  );
 }
 
 function imageInvalid(containerPath: string, problem: string): Error {

@@ -69,8 +69,9 @@ function usernameOf(security: UserRequest["security"]): string {
 
 function idOf(value: bigint, what: "user" | "group"): number {
   if (value >= 0n && value <= ID_MAX) return Number(value);
-  throw invalidArgument(`Cannot use the ${what} ${value}: want an id from 0 to ${ID_MAX}`, {
+  throw invalidArgument(`invalid USER value "${value}": ${what === "user" ? "uid" : "gid"} out of range`, {
     subject: String(value),
     reason: `${what}-invalid`,
+    hint: `Want an id from 0 to ${ID_MAX}`,
   });
 }
