@@ -72,11 +72,13 @@ async function start(parts: ContainerParts, container: CriContainer, signal: Abo
         throw within("NRI container start failed", thrown);
       });
     }
+    // Before it runs: nothing ends before it has started.
+    const startedAt = parts.now();
     const pid = await tasks.start({ ...name, execId: "" }, { signal }).catch((thrown: unknown) => {
       throw within(`failed to start containerd task ${JSON.stringify(id)}`, thrown);
     });
     started.pass();
-    await store.containers.update(id, { state: "running", pid, startedAt: parts.now() });
+    await store.containers.update(id, { state: "running", pid, startedAt });
     watchExit(parts, id);
   } catch (thrown) {
     if (isMade) {
