@@ -3,6 +3,7 @@
 #include <fcntl.h>
 
 #include <cerrno>
+#include <optional>
 #include <stdexcept>
 #include <string>
 #include <system_error>
@@ -48,6 +49,7 @@ Napi::Value toIndexed(Napi::Env env, StreamIndexer::Result& result) {
   value.Set("spans", give(env, result.spans));
   value.Set("windows", give(env, result.windows));
   value.Set("streamCount", toNumber(env, result.streamCount));
+  value.Set("tarHeaders", give(env, result.tarHeaders));
   return value;
 }
 
@@ -91,10 +93,14 @@ void IndexerBinding::construct(const Napi::Object& options) {
   const uint64_t spanBytes = integerArgument(options.Get("spanSizeBytes"), "spanSizeBytes", 1, DATA_BYTES_MAX);
   const bool keepsWindows = booleanArgument(options.Get("keepWindows"), "keepWindows");
   const uint64_t dataSizeMax = integerArgument(options.Get("dataSizeMax"), "dataSizeMax", 0, DATA_BYTES_MAX - 1);
-  const int fd = fcntl(descriptorArgument(options.Get("dataFd"), "dataFd"), F_DUPFD_CLOEXEC, 0);
-  if (fd < 0) throw std::system_error(errno, std::generic_category(), "fcntl");
+  std::optional<FileDescriptor> data;
+  if (const Napi::Value given = options.Get("dataFd"); !given.IsUndefined()) {
+    const int fd = fcntl(descriptorArgument(given, "dataFd"), F_DUPFD_CLOEXEC, 0);
+    if (fd < 0) throw std::system_error(errno, std::generic_category(), "fcntl");
+    data.emplace(fd);
+  }
   indexer_ = std::make_shared<StreamIndexer>(
-      StreamIndexer::Options{codec, FileDescriptor(fd), spanBytes, keepsWindows, dataSizeMax});
+      StreamIndexer::Options{codec, std::move(data), spanBytes, keepsWindows, dataSizeMax});
 }
 
 Napi::Value IndexerBinding::push(const Napi::CallbackInfo& info) {

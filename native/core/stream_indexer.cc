@@ -48,7 +48,8 @@ bool isZero(const uint8_t* bytes, size_t length) {
 }  // namespace
 
 StreamIndexer::StreamIndexer(Options options)
-    : data_(emptied(std::move(options.data))),
+    : data_(options.data ? emptied(std::move(*options.data)) : FileDescriptor()),
+      hasFile_(options.data.has_value()),
       input_(BLOB_QUEUE_BYTES),
       scanned_(BLOB_QUEUE_BYTES),
       free_(BLOCKS),
@@ -62,7 +63,8 @@ StreamIndexer::StreamIndexer(Options options)
     start("lazuli-decode", [this] { decodePieces(); });
     start("lazuli-blobsum", [this] { digestBlob(); });
     start("lazuli-datasum", [this] { digestData(); });
-    start("lazuli-write", [this] { writeData(); });
+    if (hasFile_) start("lazuli-write", [this] { writeData(); });
+    else start("lazuli-headers", [this] { keepHeaders(); });
   } catch (...) {
     close();
     throw;
@@ -141,6 +143,10 @@ void StreamIndexer::writeData() {
   }
 }
 
+void StreamIndexer::keepHeaders() {
+  while (const std::optional<DataBlockPointer> block = toWrite_.pop()) tarHeaders_.add((*block)->filled());
+}
+
 void StreamIndexer::writeBlock(const DataBlock& block) const {
   size_t from = 0;
   const auto writeUpTo = [&](size_t to) {
@@ -203,7 +209,7 @@ StreamIndexer::Result StreamIndexer::finish() {
   join();
   throwFailure();
   Result result{blobDigests_.whole(), scanner_->blobSize(), dataDigest_,          output_.position(), indexedSpans(),
-                output_.takeWindows(), scanner_->streamCount()};
+                output_.takeWindows(), scanner_->streamCount(), tarHeaders_.takeKept()};
   return result;
 }
 
@@ -221,7 +227,7 @@ std::vector<IndexedSpan> StreamIndexer::indexedSpans() const {
     const uint64_t blobEnd = isLastRange ? scanner_->blobSize() : checkpoints[start.checkpoint + 1].blobOffset;
     const uint64_t before = start.dataOffset - checkpoint.dataOffset;
     spans.push_back({start.dataOffset, dataEnd - start.dataOffset, checkpoint.rangeStart(), blobEnd - checkpoint.rangeStart(),
-                     before > 0 ? before : checkpoint.bits, spanDigests_.digests()[index],
+                     before > 0 ? before : checkpoint.bits, hasFile_ ? spanDigests_.digests()[index] : Digest{},
                      blobDigests_.ranges()[start.checkpoint]});
   }
   return spans;

@@ -4,6 +4,7 @@
 #include <exception>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <span>
 #include <thread>
 #include <vector>
@@ -14,6 +15,7 @@
 #include "span_output.h"
 #include "span_queue.h"
 #include "span_scanner.h"
+#include "tar_headers.h"
 
 namespace lazuli {
 
@@ -22,7 +24,7 @@ namespace lazuli {
  *
  *     push() ─▶ decode ─┬─▶ digests of the blob and its ranges
  *                       ├─▶ digest of the data
- *                       └─▶ digests of the spans, and the file
+ *                       └─▶ digests of the spans and the file, or headers of the tar
  *
  * Memory is bounded by the queues between them, and by spans and windows, which dataSizeMax and spanBytes bound.
  */
@@ -38,8 +40,8 @@ class StreamIndexer {
 
   struct Options {
     SpanScanner::Codec codec;
-    /** A regular file; emptied. */
-    FileDescriptor data;
+    /** A regular file; emptied. Without one only headers of the tar are kept, and spans have no digests of data. */
+    std::optional<FileDescriptor> data;
     uint64_t spanBytes;
     bool keepsWindows;
     uint64_t dataSizeMax;
@@ -61,6 +63,8 @@ class StreamIndexer {
     /** WINDOW_BYTES a span, or empty. */
     std::vector<uint8_t> windows;
     uint64_t streamCount;
+    /** As TarHeaders has them; empty where there is a file. */
+    std::vector<uint8_t> tarHeaders;
   };
 
   /** False when a push must wait; always true once the work has failed, so that the next call tells why. */
@@ -87,6 +91,7 @@ class StreamIndexer {
   void digestBlob();
   void digestData();
   void writeData();
+  void keepHeaders();
   void writeBlock(const DataBlock& block) const;
   std::shared_ptr<DataBlock> takeBlock();
   void emitBlock(const DataBlockPointer& block);
@@ -97,6 +102,7 @@ class StreamIndexer {
 
   /** Closed when the threads have ended. */
   FileDescriptor data_;
+  const bool hasFile_;
   SpanQueue<Piece> input_;
   SpanQueue<ScannedPiece> scanned_;
   SpanQueue<std::unique_ptr<DataBlock>> free_;
@@ -106,6 +112,7 @@ class StreamIndexer {
   const std::unique_ptr<SpanScanner> scanner_;
   BlobDigests blobDigests_;
   SpanDigests spanDigests_;
+  TarHeaders tarHeaders_;
   Sha256 dataHash_;
   Digest dataDigest_{};
   std::mutex failureMutex_;

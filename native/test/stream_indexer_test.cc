@@ -4,9 +4,12 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 
+#include <algorithm>
 #include <cstdlib>
+#include <cstring>
 #include <functional>
 #include <optional>
+#include <vector>
 
 #include "core/positioned_io.h"
 #include "core/span_decoder.h"
@@ -259,6 +262,67 @@ void refusesOptions() {
   CHECK(unlink(path) == 0);
 }
 
+/** One header: a type, and a size as octal digits. */
+Bytes tarHeader(char type, const char* size) {
+  Bytes block(512);
+  block[0] = 'n';
+  std::copy_n(size, std::strlen(size), block.begin() + 124);
+  block[156] = static_cast<uint8_t>(type);
+  return block;
+}
+
+std::vector<uint64_t> keptOffsets(const Bytes& tar, size_t pieceBytes) {
+  TarHeaders headers;
+  for (size_t at = 0; at < tar.size(); at += pieceBytes) {
+    headers.add(std::span(tar).subspan(at, std::min(pieceBytes, tar.size() - at)));
+  }
+  const Bytes kept = headers.takeKept();
+  std::vector<uint64_t> offsets;
+  for (size_t at = 0; at < kept.size();) {
+    uint64_t numbers[2];
+    CHECK(at + sizeof numbers <= kept.size());
+    std::memcpy(numbers, &kept[at], sizeof numbers);
+    at += sizeof numbers;
+    CHECK(at + numbers[1] <= kept.size() && numbers[0] + numbers[1] <= tar.size());
+    CHECK(std::equal(kept.begin() + static_cast<ptrdiff_t>(at), kept.begin() + static_cast<ptrdiff_t>(at + numbers[1]),
+                     tar.begin() + static_cast<ptrdiff_t>(numbers[0])));
+    offsets.push_back(numbers[0]);
+    at += numbers[1];
+  }
+  return offsets;
+}
+
+void keepsHeaders() {
+  const auto append = [](Bytes& tar, const Bytes& more) { tar.insert(tar.end(), more.begin(), more.end()); };
+  Bytes tar = tarHeader('0', "1001 ");  // 513 bytes in two blocks
+  append(tar, noise(1024, 1));
+  append(tar, tarHeader('x', "14"));
+  Bytes pax(512);
+  std::copy_n("12 size=600\n", 12, pax.begin());
+  append(tar, pax);
+  append(tar, tarHeader('0', "7"));
+  append(tar, noise(1024, 2));
+  append(tar, tarHeader('5', "777"));
+  append(tar, Bytes(2048));
+  const std::vector<uint64_t> want{0, 1536, 2048, 2560, 4096, 4608, 5120};
+  for (const size_t piece : {1U, 511U, 512U, 100'000U}) CHECK(keptOffsets(tar, piece) == want);
+  // Sizes that no tar has end it.
+  for (const char* size : {"777777777777", "9", "\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff"}) {
+    Bytes odd = tarHeader('0', size);
+    append(odd, Bytes(4096));
+    CHECK(keptOffsets(odd, 512).size() == 1);
+  }
+  CHECK(keptOffsets(tarHeader('x', "77777777"), 512).size() == 1);
+  for (uint64_t seed = 0; seed < 300; seed++) {
+    Bytes damaged = tar;
+    const Bytes random = noise(64, seed);
+    for (size_t at = 0; at + 3 < random.size(); at += 3) {
+      damaged[(random[at] * 256U + random[at + 1]) % damaged.size()] = random[at + 2];
+    }
+    keptOffsets(damaged, 1 + seed);
+  }
+}
+
 }  // namespace
 
 int main() {
@@ -271,4 +335,5 @@ int main() {
   survivesBadSpans();
   stopsWhenClosed();
   refusesOptions();
+  keepsHeaders();
 }

@@ -9,9 +9,8 @@ export { CONFIG_FILE_DEFAULT, type ConfigSources, loadConfig, readConfig } from 
 export { type Config, type ConfigKey, configKeys } from "./config-keys.js";
 export { configPage, defaultConfigText, dumpConfig } from "./config-text.js";
 export { configText } from "./config-trim.js";
-export { type FindingFacts, type FsckOptions, type FsckProgress, type FsckReport, fsck } from "./fsck.js";
+export type { FindingFacts, FsckOptions, FsckProgress, FsckReport } from "./fsck.js";
 export type { FindingKind, FindingSeverity } from "./fsck-finding.js";
 export { type GrpcConnection, grpcOverSocket } from "./grpc-over-socket.js";
-export { type RunOptions, type RunServerOptions, runServer } from "./run-server.js";
-export { startDaemon } from "./start-daemon.js";
-export { startSnapshotter } from "./start-snapshotter.js";
+export { fsck, runServer, startDaemon, startSnapshotter } from "./loaded-late.js";
+export type { RunOptions, RunServerOptions } from "./run-server.js";

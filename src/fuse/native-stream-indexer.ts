@@ -13,8 +13,11 @@
  */
 export interface StreamIndexerOptions {
   readonly codec: "gzip" | "zstd" | "raw";
-  /** A regular file, open for writing; duplicated, and emptied first. Blocks of zeros become holes. Not synced. */
-  readonly dataFd: number;
+  /**
+   * A regular file, open for writing; duplicated, and emptied first. Blocks of zeros become holes. Not synced. Without
+   * one, `tarHeaders` is what is kept of the data, and `spans` have zeros in the place of digests of data.
+   */
+  readonly dataFd: number | undefined;
   /**
    * What a span has at least. gzip: a checkpoint at the first border of a block behind more than this, as SOCI has it, so
    * that a span may be far longer where a stream has long blocks. zstd: a border at the first frame behind this, and
@@ -57,6 +60,11 @@ export interface IndexedStream {
   readonly windows: Buffer;
   /** Members of gzip, frames of zstd (skippable ones too), 1 for raw. */
   readonly streamCount: number;
+  /**
+   * Without a file: what reading the entries of a tar needs of it, as records of offset and length (64 bits, little
+   * endian) and so many bytes, in the order of their offsets; at most 64 MiB. What can't be followed is not there.
+   */
+  readonly tarHeaders: Buffer;
 }
 
 export interface NativeStreamIndexer {

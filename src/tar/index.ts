@@ -23,6 +23,7 @@ export {
 } from "./compile-tar.js";
 export type { SparsePart, TarEntry, TarKind } from "./entry.js";
 export { type ReadTarOptions, readTar } from "./read-tar.js";
+export { readTarHeaders } from "./read-tar-headers.js";
 export type { TarGap, TarLimit, TarReason } from "./refusal.js";
 export { type TarEvent, TarReader } from "./tar-reader.js";
 export { type TarWriteEntry, TarWriter } from "./tar-writer.js";

@@ -1,5 +1,6 @@
 import type { ByteString, Digest } from "../bytes/index.js";
-import { failedPrecondition } from "../errors/index.js";
+import { failedPrecondition, LazuliError } from "../errors/index.js";
+import type { IndexedStream, NativeStreamIndexer } from "../fuse/index.js";
 import {
   type EntryType,
   encodeGzipZinfo,
@@ -8,7 +9,7 @@ import {
   hasNoXattrs,
   type ZtocEntry,
 } from "../soci/index.js";
-import { readTar, type TarEntry } from "../tar/index.js";
+import { readTar, readTarHeaders, type TarEntry } from "../tar/index.js";
 import { type IndexedSpan, readSpans, WINDOW_SIZE } from "../units/index.js";
 import type { ReadLayerOptions } from "./read-layer.js";
 import { blobCodec, indexTar, type MakeIndexer } from "./read-layer.js";
@@ -45,26 +46,24 @@ const types: Readonly<Partial<Record<TarEntry["kind"], EntryType>>> = {
   fifo: "fifo",
 };
 
+/** What reading the blob once gives. */
+interface LayerPass {
+  readonly indexed: IndexedStream;
+  readonly entries: ZtocEntry[];
+  /** With the two blocks that end it. */
+  readonly tarSize: number;
+}
+
 /**
- * Reads a layer once and writes the zTOC of it. @throws as indexTar() and readTar(); FAILED_PRECONDITION
+ * Reads a layer and writes the zTOC of it. @throws as indexTar() and readTar(); FAILED_PRECONDITION
  * `soci-codec`, `layer-empty`, `layer-entry-sparse`, `layer-entry-unsupported`: SOCI can't have such a layer
  */
 export async function buildZtoc(options: BuildZtocOptions): Promise<BuiltZtoc> {
   const { blob, spanSizeBytes } = options;
   const codec = await blobCodec(options);
   if (codec === "zstd") throw refuse("soci-codec", "it is compressed with zstd");
-  await using data = await ScratchFile.make(options.scratchFolder);
-  const indexer = options.makeIndexer({
-    codec,
-    dataFd: data.fd,
-    spanSizeBytes,
-    keepWindows: codec === "gzip",
-    dataSizeMax: spanSizeBytes * SPANS_MAX,
-  });
-  const { dataSize, spans: records, windows } = await indexTar({ ...options, indexer });
-  const spans = readSpans(records);
-  if (spans.length === 0) throw refuse("layer-empty", "it has no bytes");
-  const { entries, tarSize } = await readEntries({ data, dataSize, signal: options.signal });
+  const { indexed, entries, tarSize } = await readPass(options, codec);
+  const spans = readSpans(indexed.spans);
   const isGzip = codec === "gzip";
   const bytes = encodeZtoc({
     buildTool: BUILD_TOOL,
@@ -73,11 +72,62 @@ export async function buildZtoc(options: BuildZtocOptions): Promise<BuiltZtoc> {
     uncompressedSize: isGzip ? tarSize : blob.size,
     spanDigests: spans.map(({ blobSha256 }) => `sha256:${blobSha256.toString("hex")}` as Digest),
     zinfo: isGzip
-      ? gzipZinfo(spans, windows, spanSizeBytes)
+      ? gzipZinfo(spans, indexed.windows, spanSizeBytes)
       : encodeTarZinfo({ spanSize: spanSizeBytes, size: blob.size }),
     entries,
   });
   return { bytes, disablesXattrs: hasNoXattrs(entries) };
+}
+
+/** Only headers are kept of the tar; where they are not enough, it is read again into a file. */
+async function readPass(options: BuildZtocOptions, codec: "gzip" | "raw"): Promise<LayerPass> {
+  const indexed = await indexTar({ ...options, indexer: makeLayerIndexer(options, codec, undefined) });
+  const { dataSize: size, tarHeaders: headers } = indexed;
+  if (size === 0) throw refuse("layer-empty", "it has no bytes");
+  try {
+    return { indexed, ...(await collect(readTarHeaders({ size, headers }), size)) };
+  } catch (thrown) {
+    if (!(thrown instanceof LazuliError) || thrown.reason !== "tar-headers-missing") throw thrown;
+  }
+  await using data = await ScratchFile.make(options.scratchFolder);
+  const indexer = makeLayerIndexer(options, codec, data.fd);
+  await indexTar({ ...options, copy: undefined, onBytes: undefined, indexer });
+  const { signal } = options;
+  const read = async ({ offset, length }: { offset: number; length: number }): Promise<Buffer> =>
+    await data.read(offset, length);
+  const entries = readTar({ size, read, ...(signal === undefined ? {} : { signal }) });
+  return { indexed, ...(await collect(entries, size)) };
+}
+
+function makeLayerIndexer(
+  { makeIndexer, spanSizeBytes }: BuildZtocOptions,
+  codec: "gzip" | "raw",
+  dataFd: number | undefined,
+): NativeStreamIndexer {
+  return makeIndexer({
+    codec,
+    dataFd,
+    spanSizeBytes,
+    keepWindows: codec === "gzip",
+    dataSizeMax: spanSizeBytes * SPANS_MAX,
+  });
+}
+
+async function collect(
+  from: Iterable<TarEntry> | AsyncIterable<TarEntry>,
+  size: number,
+): Promise<Pick<LayerPass, "entries" | "tarSize">> {
+  const entries: ZtocEntry[] = [];
+  let end = 0;
+  const add = (entry: TarEntry): void => {
+    end = Math.ceil((entry.dataOffset + entry.packedSize) / BLOCK_BYTES) * BLOCK_BYTES;
+    // What a global header says changes nothing.
+    if (entry.kind !== "global") entries.push(ztocEntry(entry));
+  };
+  // A turn of the event loop for each entry costs as much as its header.
+  if (Symbol.iterator in from) for (const entry of from) add(entry);
+  else for await (const entry of from) add(entry);
+  return { entries, tarSize: Math.min(size, end + 2 * BLOCK_BYTES) };
 }
 
 function gzipZinfo(spans: readonly IndexedSpan[], windows: Buffer, spanSize: number): Buffer {
@@ -92,24 +142,6 @@ function gzipZinfo(spans: readonly IndexedSpan[], windows: Buffer, spanSize: num
       window: windows.subarray(index * WINDOW_SIZE, (index + 1) * WINDOW_SIZE),
     })),
   });
-}
-
-async function readEntries(from: {
-  readonly data: ScratchFile;
-  readonly dataSize: number;
-  readonly signal: AbortSignal | undefined;
-}): Promise<{ readonly entries: ZtocEntry[]; readonly tarSize: number }> {
-  const { data, dataSize: size, signal } = from;
-  const read = async ({ offset, length }: { offset: number; length: number }): Promise<Buffer> =>
-    await data.read(offset, length);
-  const entries: ZtocEntry[] = [];
-  let end = 0;
-  for await (const entry of readTar({ size, read, ...(signal === undefined ? {} : { signal }) })) {
-    end = Math.ceil((entry.dataOffset + entry.packedSize) / BLOCK_BYTES) * BLOCK_BYTES;
-    // What a global header says changes nothing.
-    if (entry.kind !== "global") entries.push(ztocEntry(entry));
-  }
-  return { entries, tarSize: Math.min(size, end + 2 * BLOCK_BYTES) };
 }
 
 function ztocEntry(entry: TarEntry): ZtocEntry {

@@ -1,4 +1,4 @@
-import { invalidArgument } from "../errors/index.js";
+import { assert, invalidArgument } from "../errors/index.js";
 import type { Registry } from "../registry/index.js";
 import { archiveSource, archiveTarget } from "./archive-image.js";
 import type { ImageSource, ImageTarget } from "./contract.js";
@@ -8,8 +8,8 @@ import { layoutSource, layoutTarget } from "./layout-image.js";
 import { registrySource, registryTarget } from "./registry-image.js";
 
 interface OpenOptions {
-  /** Stays open. */
-  readonly registry: Registry;
+  /** Stays open. Only locations in registries need one. */
+  readonly registry: Registry | undefined;
 }
 
 /** @throws NOT_FOUND, INVALID_ARGUMENT */
@@ -17,7 +17,7 @@ export async function openImageSource(
   location: ImageLocation,
   { registry }: OpenOptions,
 ): Promise<ImageSource> {
-  if (location.kind === "registry") return registrySource(registry, location.reference);
+  if (location.kind === "registry") return registrySource(wanted(registry), location.reference);
   const { path, name } = location;
   if (location.kind === "docker-archive") return await dockerArchiveSource(path, name);
   return location.kind === "layout" ? await layoutSource(path, name) : await archiveSource(path, name);
@@ -28,7 +28,7 @@ export async function openImageTarget(
   location: ImageLocation,
   { registry }: OpenOptions,
 ): Promise<ImageTarget> {
-  if (location.kind === "registry") return await registryTarget(registry, location.reference);
+  if (location.kind === "registry") return await registryTarget(wanted(registry), location.reference);
   const { path, name } = location;
   if (location.kind === "docker-archive") {
     throw invalidArgument(`Cannot write ${path}: an archive of Docker's holds no layers as they are pushed`, {
@@ -38,4 +38,9 @@ export async function openImageTarget(
     });
   }
   return location.kind === "layout" ? await layoutTarget(path, name) : await archiveTarget(path, name);
+}
+
+function wanted(registry: Registry | undefined): Registry {
+  assert(registry !== undefined, "a location in a registry comes with one");
+  return registry;
 }

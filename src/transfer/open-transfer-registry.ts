@@ -1,5 +1,5 @@
 import { parseReference } from "../oci/index.js";
-import { type Credential, type CredentialProvider, type Registry, usualScheme } from "../registry/index.js";
+import type { Credential, CredentialProvider, Registry } from "../registry/index.js";
 import type { SharedCredentials } from "./shared-credentials.js";
 import type { RegistryAccess, TransferRegistry } from "./transfer-contract.js";
 
@@ -20,7 +20,9 @@ export interface OpenTransferRegistry {
 }
 
 /** The registry as a client wants it to be reached. What it knows of hosts and tokens is of one transfer only. */
-export function openTransferRegistry(options: OpenTransferRegistry): TransferRegistry {
+export async function openTransferRegistry(options: OpenTransferRegistry): Promise<TransferRegistry> {
+  // Commands that only convert go without registries.
+  const { usualScheme } = await import("../registry/index.js");
   const { make, hostsDirectories, shared, access } = options;
   const { hostsFolder, defaultScheme, headers, reference } = access;
   const folders = hostsFolder === undefined ? hostsDirectories : hostsFolder.split(":");

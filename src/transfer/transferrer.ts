@@ -1,10 +1,4 @@
 import type { Descriptor } from "../oci/index.js";
-import { exportImages } from "./export-image.js";
-import { importImages } from "./import-images.js";
-import { pullImage } from "./pull-image.js";
-import { pushImage } from "./push-image.js";
-import { storeImages } from "./store-image.js";
-import { descriptorOf } from "./stored-image.js";
 import type {
   ExportWish,
   ImageStoreWish,
@@ -12,7 +6,6 @@ import type {
   TransferCall,
   TransferParts,
 } from "./transfer-contract.js";
-import { withLease } from "./transfer-lease.js";
 import { transferLimits } from "./transfer-limits.js";
 
 /** Moves images between registries, archives and the image store (containerd's core/transfer/local). */
@@ -50,25 +43,46 @@ export interface Transferrer {
   ): Promise<void>;
 }
 
+/** What moves images into and out of a store is loaded when it is asked for: commands that only convert need none of it. */
 export function createTransferrer(parts: TransferParts): Transferrer {
   const limits = transferLimits(parts);
   return {
-    pull: async (outer, request) =>
-      await withLease(parts, outer, async (call) => await pullImage({ parts, limits, call, ...request })),
-    push: async (outer, request) =>
-      await withLease(parts, outer, async (call) => await pushImage({ parts, limits, call, ...request })),
-    importImages: async (outer, request) =>
-      await withLease(parts, outer, async (call) => await importImages({ parts, limits, call, ...request })),
-    exportImages: async (outer, { store, wish, write }) =>
-      await withLease(parts, outer, async (call) => {
+    pull: async (outer, request) => {
+      const { pullImage } = await import("./pull-image.js");
+      return await leased(parts, outer, async (call) => await pullImage({ parts, limits, call, ...request }));
+    },
+    push: async (outer, request) => {
+      const { pushImage } = await import("./push-image.js");
+      await leased(parts, outer, async (call) => await pushImage({ parts, limits, call, ...request }));
+    },
+    importImages: async (outer, request) => {
+      const { importImages } = await import("./import-images.js");
+      await leased(parts, outer, async (call) => await importImages({ parts, limits, call, ...request }));
+    },
+    exportImages: async (outer, { store, wish, write }) => {
+      const { exportImages } = await import("./export-image.js");
+      await leased(parts, outer, async (call) => {
         call.report?.({ event: "Exporting" });
         await write(exportImages({ parts, call, store, wish }));
         call.report?.({ event: "Completed export" });
-      }),
-    tag: async (outer, { from, to }) =>
-      await withLease(parts, outer, async ({ namespace }) => {
+      });
+    },
+    tag: async (outer, { from, to }) => {
+      const { storeImages } = await import("./store-image.js");
+      const { descriptorOf } = await import("./stored-image.js");
+      await leased(parts, outer, async ({ namespace }) => {
         const image = parts.images.get({ namespace, name: from.name });
         await storeImages(parts, { namespace, wish: to, target: descriptorOf(image.target) });
-      }),
+      });
+    },
   };
+}
+
+async function leased<Result>(
+  parts: TransferParts,
+  outer: TransferCall,
+  body: (call: TransferCall & { readonly lease: string }) => Promise<Result>,
+): Promise<Result> {
+  const { withLease } = await import("./transfer-lease.js");
+  return await withLease(parts, outer, body);
 }
