@@ -3,18 +3,18 @@ import {
   ImageDeleteSchema,
   ImageUpdateSchema,
 } from "../../gen/containerd/events/image_pb.js";
-import { SingleFlight } from "../async/index.js";
+import { KeyedQueue, SingleFlight } from "../async/index.js";
 import type { NamespacedContent } from "../content/index.js";
-import { internal, invalidArgument, LazuliError } from "../errors/index.js";
+import { invalidArgument, LazuliError } from "../errors/index.js";
 import { type EventExchange, packedEvent } from "../events/index.js";
-import { type ImageRow, ImageTable, type Metadata } from "../metadata/index.js";
+import { type ImageRow, ImageTable, images as imagesTable, type Metadata } from "../metadata/index.js";
 import { log } from "../observe/index.js";
-import type { Platform } from "../oci/index.js";
+import type { Descriptor, Platform } from "../oci/index.js";
 import type { CollectionTrigger } from "../services/index.js";
 import type { Transferrer } from "../transfer/index.js";
 import { CRI_NAMESPACE, type CriImage, type CriImages, type PullRequest } from "./contract.js";
 import { credentialProvider, sharingKey } from "./image-credential.js";
-import { readSpecification } from "./image-facts.js";
+import { readImageFacts, readSpecification } from "./image-facts.js";
 import { ImageIndex, type IndexedImage } from "./image-index.js";
 import { PullActivity, PullWatch } from "./image-pull-watch.js";
 import { knownReference, normalReference, recordNames } from "./image-reference.js";
@@ -64,6 +64,8 @@ class NamespaceImages implements ServedImages {
   readonly #pinned: ReadonlySet<string>;
   readonly #pulls = new SingleFlight<string, string>();
   readonly #activity = new PullActivity();
+  /** A removal takes all names that a pull gives, or none of them. */
+  readonly #changes = new KeyedQueue<string>();
 
   constructor(options: CriImagesOptions) {
     this.#options = options;
@@ -110,16 +112,11 @@ class NamespaceImages implements ServedImages {
     reference: string,
     options: { readonly signal?: AbortSignal | undefined } = {},
   ): Promise<void> {
-    const image = await this.#index.find(reference);
-    if (image === undefined) return;
-    // The id goes last: a removal that is cut short can be asked for again by it.
-    const names = [...image.names].sort(
-      (left, right) => Number(left === image.id) - Number(right === image.id),
-    );
-    for (const name of names) await this.#delete(name);
+    const names = await this.#changes.run("", async () => await this.#unnameAll(reference));
+    if (names.length === 0) return;
     const { signal = new AbortController().signal } = options;
     await this.#options.collection.scheduleAndWait({ signal });
-    log.info("Removed an image", { id: image.id, names: names.length });
+    log.info("Removed an image", { reference, names: names.length });
   }
 
   snapshotterOf(runtimeHandler: string): string {
@@ -159,21 +156,56 @@ class NamespaceImages implements ServedImages {
       watch.signal.throwIfAborted();
       throw failedPull(reference, thrown);
     });
-    const image = await this.#index.find(reference);
-    if (image === undefined) {
-      throw internal(`Cannot find image ${reference} after its pull`, {
-        subject: reference,
-        reason: "image-gone",
-        hint: "It was removed meanwhile, or it is for another platform",
-      });
-    }
-    for (const name of [image.id, ...recordNames(reference, target.digest)]) {
-      const { mediaType, digest, size, annotations } = target;
-      await this.#name({ name, labels, target: { mediaType, digest, size, annotations } });
-    }
+    const image = await this.#changes.run("", async () => await this.#nameAll(reference, target));
     if (this.#options.discardsUnpackedLayers) await this.#letGoOfLayers(image);
     log.info("Pulled an image", { reference, id: image.id, digest: target.digest, snapshotter });
     return image.id;
+  }
+
+  /** Gives the image its other names, and takes away what it has when it is none that can run. */
+  async #nameAll(reference: string, target: Descriptor): Promise<IndexedImage> {
+    const image = await this.#index.find(reference);
+    if (image === undefined) {
+      await this.#delete(reference);
+      throw failedPull(reference, await this.#fault(reference, target));
+    }
+    const { mediaType, digest, size, annotations } = target;
+    const labels = this.#labelsOf(reference);
+    for (const name of [image.id, ...recordNames(reference, digest)]) {
+      await this.#name({ name, labels, target: { mediaType, digest, size, annotations } });
+    }
+    return image;
+  }
+
+  /** Deletes all records of an image, or the one of a name whose image can't be read. @returns their names */
+  async #unnameAll(reference: string): Promise<readonly string[]> {
+    const image = await this.#index.find(reference);
+    const known = knownReference(reference);
+    const names = image?.names ?? [known ?? reference].filter((name) => this.#has(name));
+    // The id goes last: a removal that is cut short can be asked for again by it.
+    const ordered = [...names].sort(
+      (left, right) => Number(left === image?.id) - Number(right === image?.id),
+    );
+    for (const name of ordered) await this.#delete(name);
+    return ordered;
+  }
+
+  #has(name: string): boolean {
+    return this.#options.metadata.get(imagesTable, [CRI_NAMESPACE, name]) !== undefined;
+  }
+
+  /** Why an image that was pulled is not there. */
+  async #fault(reference: string, target: Descriptor): Promise<unknown> {
+    const store = this.#options.content.for({ namespace: CRI_NAMESPACE });
+    try {
+      await readImageFacts(store, target, this.#options.platform);
+    } catch (thrown) {
+      return thrown;
+    }
+    return new LazuliError("ABORTED", "it was removed meanwhile", {
+      subject: reference,
+      reason: "image-removed",
+    });
   }
 
   /** The labels with which a manifest keeps its layers; its config, and what it is unpacked to, stay. */

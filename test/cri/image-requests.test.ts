@@ -1,3 +1,5 @@
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
 import { create } from "@bufbuild/protobuf";
 import { Code, ConnectError } from "@connectrpc/connect";
 import t from "tap";
@@ -5,6 +7,9 @@ import { AuthConfigSchema } from "../../gen/runtime/v1/api_pb.js";
 import { sha256 } from "../../src/bytes/index.js";
 import { credentialProvider, requestCredential, sharingKey } from "../../src/cri/image-credential.js";
 import { knownReference, normalReference, recordNames, shownNames } from "../../src/cri/image-reference.js";
+import { CRI_NAMESPACE } from "../../src/cri/index.js";
+import { mediaTypes } from "../../src/oci/index.js";
+import { type MadeManifest, SmallImages, tarOf } from "../../testing/transfer/small-image.js";
 import { imageRig } from "./image-rig.js";
 
 const digest = sha256(Buffer.from("an image"));
@@ -173,4 +178,72 @@ t.test("requestCredential() reads what a request gives in containerd's order", a
     kind: "registry-token",
     registryToken: "r",
   });
+});
+
+t.test("pull() of what can't run on this machine leaves no image", async (t) => {
+  const rig = await imageRig(t);
+  const { host } = rig.server;
+  const layout = join(rig.folder, "odd");
+  const made = new SmallImages(layout);
+  const put = async (tag: string, root: MadeManifest): Promise<string> => {
+    const bytes = await readFile(join(layout, "blobs", "sha256", root.digest.slice("sha256:".length)));
+    await made.name(tag, root);
+    await rig.server.addLayout({ folder: layout, repository: "odd" });
+    rig.server.addManifest({ repository: "odd", tag, bytes, mediaType: root.mediaType });
+    return `${host}/odd:${tag}`;
+  };
+  const chart = await made.blob(Buffer.from("not a layer"));
+  const config = await made.json("application/vnd.cncf.helm.config.v1+json", { name: "chart" });
+  const artifact = await put(
+    "artifact",
+    await made.json(mediaTypes.ociManifest, {
+      schemaVersion: 2,
+      mediaType: mediaTypes.ociManifest,
+      config,
+      layers: [{ mediaType: "application/vnd.cncf.helm.chart.content.v1.tar+gzip", ...chart }],
+    }),
+  );
+  const foreign = await made.image([{ tar: tarOf({ a: "1" }) }], { architecture: "s390x" });
+  const elsewhere = await put(
+    "elsewhere",
+    await made.json(mediaTypes.ociIndex, {
+      schemaVersion: 2,
+      mediaType: mediaTypes.ociIndex,
+      manifests: [{ ...foreign, platform: { os: "linux", architecture: "s390x" } }],
+    }),
+  );
+  for (const [image, code] of [
+    [artifact, Code.InvalidArgument],
+    [elsewhere, Code.NotFound],
+  ] as const) {
+    const thrown = await rig.client.pullImage({ image: { image } }).catch(ConnectError.from);
+    t.match(thrown, { code, rawMessage: /^failed to pull and unpack image/ }, image);
+    t.same(rig.names(), []);
+  }
+});
+
+t.test("remove() while the image is pulled leaves all of its names or none", async (t) => {
+  const rig = await imageRig(t);
+  const { reference } = await rig.publish();
+  const image = { image: reference };
+  for (let round = 0; round < 20; round += 1) {
+    const pulled = rig.client.pullImage({ image }).catch(ConnectError.from);
+    await new Promise((resolve) => setTimeout(resolve, round));
+    await rig.client.removeImage({ image });
+    const result = await pulled;
+    if (result instanceof ConnectError) t.match(result, { code: Code.Aborted });
+    t.ok([0, 3].includes(rig.names().length), rig.names().join(" "));
+    await rig.client.removeImage({ image });
+    t.same(rig.names(), []);
+  }
+});
+
+t.test("remove() takes the name of an image that can't be read", async (t) => {
+  const rig = await imageRig(t);
+  const target = { mediaType: mediaTypes.ociManifest, digest, size: 7, annotations: {} };
+  const name = "docker.io/library/broken:latest";
+  await rig.table.create({ namespace: CRI_NAMESPACE, name, labels: {}, target });
+  t.same((await rig.client.listImages({})).images, []);
+  await rig.client.removeImage({ image: { image: "broken" } });
+  t.same(rig.names(), []);
 });
