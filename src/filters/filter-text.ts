@@ -2,6 +2,8 @@ import { invalidArgument } from "../errors/index.js";
 
 /** Characters of one filter: a label's key and value are at most 4096. */
 const FILTER_LENGTH_MAX = 16_384;
+/** Characters of it in an error. */
+const TOLD_LENGTH_MAX = 512;
 
 const controls: Readonly<Record<string, string>> = {
   a: "\x07",
@@ -24,6 +26,10 @@ export class FilterText {
   constructor(text: string) {
     this.#text = text;
     if (text.length > FILTER_LENGTH_MAX) throw this.bad(`want at most ${FILTER_LENGTH_MAX} characters`);
+  }
+
+  get position(): number {
+    return this.#position;
   }
 
   get isAtEnd(): boolean {
@@ -61,9 +67,10 @@ export class FilterText {
     const flush = (): void => {
       if (bytes.length > 0) value += Buffer.from(bytes.splice(0)).toString("utf8");
     };
+    const start = this.#position;
     this.take('"');
     while (!this.take('"')) {
-      if (this.isAtEnd) throw this.bad("want a closing quote");
+      if (this.isAtEnd || this.peek() === "\n") throw this.bad("quoted literal not terminated", start);
       const character = this.#text[this.#position]!;
       this.#position += 1;
       if (character !== "\\") {
@@ -71,7 +78,7 @@ export class FilterText {
         value += character;
         continue;
       }
-      const escaped = this.#escape();
+      const escaped = this.#escape(start);
       if (typeof escaped === "number") bytes.push(escaped);
       else {
         flush();
@@ -84,23 +91,24 @@ export class FilterText {
 
   /** What stands between two of these characters, as it is: for patterns. */
   delimited(delimiter: string): string {
+    const start = this.#position;
     this.take(delimiter);
     const end = this.#text.indexOf(delimiter, this.#position);
-    if (end < 0) throw this.bad(`want a closing ${delimiter}`);
+    if (end < 0) throw this.bad("quoted literal not terminated", start);
     const value = this.#text.slice(this.#position, end);
     this.#position = end + 1;
     return value;
   }
 
-  bad(why: string): Error {
-    return invalidArgument(
-      `Cannot read filter at ${this.#position}: ${why}, got ${JSON.stringify(this.#text.slice(0, 200))}`,
-      { reason: "filter-invalid" },
-    );
+  /** An error in containerd's words, which clients show: with the text, and a mark around one character of it. */
+  bad(why: string, at = this.#position): Error {
+    const text = this.#text.slice(0, TOLD_LENGTH_MAX);
+    const place = at < text.length ? `${text.slice(0, at)} >|${text[at]}|< ${text.slice(at + 1)}` : text;
+    return invalidArgument(`filters: parse error: [${place}]: ${why}`, { reason: "filter-invalid" });
   }
 
   /** A byte (as a number) or a text. */
-  #escape(): number | string {
+  #escape(start: number): number | string {
     const kind = this.peek();
     this.#position += 1;
     const control = controls[kind];
@@ -114,13 +122,14 @@ export class FilterText {
     }
     const length = codeLengths[kind] ?? 0;
     const hex = this.#text.slice(this.#position, this.#position + length);
+    if (length === 0 && !/[0-7]/.test(kind)) throw this.bad("illegal escape sequence", start);
     if (length === 0 || hex.length !== length || !/^[0-9A-Fa-f]+$/.test(hex)) {
-      throw this.bad("want one of Go's escapes after a backslash");
+      throw this.bad("illegal numeric escape sequence", start);
     }
     this.#position += length;
     const code = Number.parseInt(hex, 16);
     if (length === 2) return code;
-    if (code > 0x10ffff) throw this.bad("want a code point up to 10FFFF");
+    if (code > 0x10ffff) throw this.bad("unquoting failed: invalid syntax", start);
     return String.fromCodePoint(code);
   }
 }

@@ -22,11 +22,11 @@ export function parseFilters(texts: readonly string[]): Filter {
 function parseFilter(source: string): Filter {
   const text = new FilterText(source);
   const conditions: Filter[] = [];
+  if (text.isAtEnd) return () => true;
+  conditions.push(condition(text));
   while (!text.isAtEnd) {
+    if (!text.take(",")) throw text.bad(`unexpected input: ${text.peek()}`);
     conditions.push(condition(text));
-    if (text.isAtEnd) break;
-    if (!text.take(",")) throw text.bad("want a comma between conditions");
-    if (text.isAtEnd) throw text.bad("want a condition after a comma");
   }
   return (read) => conditions.every((holds) => holds(read));
 }
@@ -34,37 +34,50 @@ function parseFilter(source: string): Filter {
 function condition(text: FilterText): Filter {
   const path = [field(text)];
   while (text.take(".")) path.push(field(text));
+  if (text.isAtEnd || text.peek() === ",") return (read) => read(path) !== undefined;
   // containerd allows spaces before a field, an operator and a value; nowhere else.
-  const hasSpaces = text.skipSpaces();
-  if (text.take("==")) {
-    const wanted = value(text);
-    return (read) => read(path) === wanted;
+  text.skipSpaces();
+  const at = text.position;
+  const operator = text.match(/[=!~]+/y);
+  switch (operator) {
+    case "==": {
+      const wanted = value(text);
+      return (read) => read(path) === wanted;
+    }
+    case "!=": {
+      const unwanted = value(text);
+      return (read) => (read(path) ?? "") !== unwanted;
+    }
+    case "~=": {
+      const pattern = new Pattern(patternText(text));
+      return (read) => pattern.matches(read(path) ?? "");
+    }
+    case undefined:
+      throw text.bad('expected an operator ("=="|"!="|"~=")', at);
+    default:
+      throw text.bad(`unsupported operator ${JSON.stringify(operator)}`, at);
   }
-  if (text.take("!=")) {
-    const unwanted = value(text);
-    return (read) => (read(path) ?? "") !== unwanted;
-  }
-  if (text.take("~=")) {
-    const pattern = new Pattern(patternText(text));
-    return (read) => pattern.matches(read(path) ?? "");
-  }
-  if (hasSpaces) throw text.bad("want an operator after spaces");
-  return (read) => read(path) !== undefined;
 }
 
 function field(text: FilterText): string {
   text.skipSpaces();
   if (text.peek() === '"') return text.quoted();
   const name = text.match(/[A-Za-z_][A-Za-z0-9_]*/y);
-  if (name === undefined) throw text.bad("want the name of a field");
+  if (name === undefined) throw text.bad("expected field or quoted");
   return name;
 }
 
 function value(text: FilterText): string {
   text.skipSpaces();
-  if (text.peek() === '"') return text.quoted();
-  const found = text.match(/[^\s,]+/y);
-  if (found === undefined) throw text.bad("want a value");
+  const first = text.peek();
+  if (first === '"') return text.quoted();
+  if (first === "/" || first === "|") {
+    const at = text.position;
+    text.delimited(first);
+    throw text.bad("invalid quote encountered", at);
+  }
+  const found = first === "." ? undefined : text.match(/[^\s,]+/y);
+  if (found === undefined) throw text.bad("expected value or quoted");
   return found;
 }
 

@@ -1,4 +1,5 @@
-import { parseFilters } from "../filters/index.js";
+import { invalidArgument, LazuliError } from "../errors/index.js";
+import { type Filter, parseFilters } from "../filters/index.js";
 import type { Labels } from "./rows.js";
 
 /** Below a map's field, the rest of the path is one key, dots and all. */
@@ -18,10 +19,20 @@ export function matching<Row>(
   filters: readonly string[],
   field: (row: Row, path: readonly string[]) => string | undefined,
 ): Row[] {
-  const matches = parseFilters(filters);
+  const matches = parsed(filters);
   const found: Row[] = [];
   for (const { value } of rows) if (matches((path) => field(value, path))) found.push(value);
   return found;
+}
+
+/** The tables of containerd say it twice that a filter is no valid argument. */
+function parsed(filters: readonly string[]): Filter {
+  try {
+    return parseFilters(filters);
+  } catch (thrown) {
+    const { message, reason = "filter-invalid" } = LazuliError.from(thrown);
+    throw invalidArgument(`${message}: invalid argument: invalid argument`, { reason, cause: thrown });
+  }
 }
 
 /** A map of the row with one key as the request has it: `""` or what else stands for nothing when it has none. */

@@ -15,6 +15,8 @@ export interface RunProgramOptions {
 export interface ProgramResult {
   /** 128 and the number of a signal are not told apart from an exit code: both are failures. */
   readonly isSuccess: boolean;
+  /** As Go says it: `exit status 2`, `signal: killed`. */
+  readonly exitText: string;
   readonly stdout: Buffer;
   /** The end of what it printed for people. */
   readonly stderr: string;
@@ -49,9 +51,11 @@ export async function runProgram(options: RunProgramOptions): Promise<ProgramRes
   // A program that does not read its input ends the pipe; its exit code tells what matters.
   child.stdin.on("error", () => undefined);
   child.stdin.end(stdin);
-  const ended = new Promise<boolean>((resolve, reject) => {
+  const ended = new Promise<Pick<ProgramResult, "isSuccess" | "exitText">>((resolve, reject) => {
     child.once("error", reject);
-    child.once("close", (code) => resolve(code === 0));
+    child.once("close", (code, name) =>
+      resolve({ isSuccess: code === 0, exitText: name === null ? `exit status ${code}` : `signal: ${name}` }),
+    );
     child.once("exit", () => {
       setTimeout(() => {
         child.stdout.destroy();
@@ -62,7 +66,7 @@ export async function runProgram(options: RunProgramOptions): Promise<ProgramRes
   ended.catch(() => undefined);
   using limit = linkSignals([signal], timeoutMs);
   try {
-    const isSuccess = await withSignal(ended, limit.signal);
+    const exit = await withSignal(ended, limit.signal);
     if (bytes > OUTPUT_BYTES_MAX) {
       throw resourceExhausted(
         `Cannot run ${command}: want at most ${OUTPUT_BYTES_MAX} bytes of output, got more`,
@@ -72,7 +76,7 @@ export async function runProgram(options: RunProgramOptions): Promise<ProgramRes
         },
       );
     }
-    return { isSuccess, stdout: Buffer.concat(stdout), stderr: Buffer.concat(stderr).toString("utf8") };
+    return { ...exit, stdout: Buffer.concat(stdout), stderr: Buffer.concat(stderr).toString("utf8") };
   } catch (thrown) {
     kill(child.pid);
     if (thrown instanceof DOMException && thrown.name === "TimeoutError" && signal?.aborted !== true) {

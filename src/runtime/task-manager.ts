@@ -262,7 +262,9 @@ class ShimTaskManager implements TaskManager {
     { signal }: CallOptions = {},
   ): Promise<RuntimeInfo> {
     const { daemonProgram, timeouts } = this.#parts.settings;
-    const program = await shimProgram({ runtime: request.runtime, daemonProgram });
+    const program = await shimProgram({ runtime: request.runtime, daemonProgram }).catch((thrown) => {
+      throw unresolved(thrown);
+    });
     const result = await runProgram({
       program,
       args: ["-info"],
@@ -273,10 +275,14 @@ class ShimTaskManager implements TaskManager {
       signal,
     });
     if (!result.isSuccess) {
-      throw new LazuliError("UNKNOWN", `failed to run ${program} -info: ${result.stderr.trim()}`, {
-        subject: program,
-        reason: "shim-info-failed",
-      });
+      throw new LazuliError(
+        "UNKNOWN",
+        `failed to run [${program} -info]: ${result.exitText} (stderr: ${JSON.stringify(result.stderr)})`,
+        {
+          subject: program,
+          reason: "shim-info-failed",
+        },
+      );
     }
     const { name, version, options, features, annotations } = fromBinary(RuntimeInfoSchema, result.stdout);
     return {
@@ -344,6 +350,12 @@ class ShimTaskManager implements TaskManager {
 
 function keyOf({ namespace, id }: TaskName): string {
   return `${namespace}/${id}`;
+}
+
+/** containerd has no code for it, so that its clients show the text alone. */
+function unresolved(thrown: unknown): LazuliError {
+  const { message, reason = "shim-missing" } = LazuliError.from(thrown);
+  return new LazuliError("UNKNOWN", `failed to resolve runtime path: ${message}`, { reason, cause: thrown });
 }
 
 function missing(id: string): LazuliError {

@@ -7,8 +7,14 @@ import {
   type PluginInfoRequest,
   type PluginSchema,
 } from "../../gen/containerd/services/introspection/v1/introspection_pb.js";
-import { failedPrecondition, notFound, unimplemented } from "../errors/index.js";
-import { type FieldReader, parseFilters } from "../filters/index.js";
+import {
+  failedPrecondition,
+  invalidArgument,
+  LazuliError,
+  notFound,
+  unimplemented,
+} from "../errors/index.js";
+import { type FieldReader, type Filter, parseFilters } from "../filters/index.js";
 import { answer } from "./rpc-error.js";
 import { timestampOf } from "./snapshot-messages.js";
 
@@ -48,13 +54,23 @@ export interface IntrospectionServiceOptions {
 /** grpc's UNKNOWN: what containerd gives for why a plugin does not run. */
 const UNKNOWN = 2;
 
+/** containerd says before the text, too, what kind of error it is. */
+function parsed(filters: readonly string[]): Filter {
+  try {
+    return parseFilters(filters);
+  } catch (thrown) {
+    const { message, reason = "filter-invalid" } = LazuliError.from(thrown);
+    throw invalidArgument(`invalid argument: ${message}`, { reason, cause: thrown });
+  }
+}
+
 /** `containerd.services.introspection.v1`. */
 export function introspectionService(options: IntrospectionServiceOptions): (router: ConnectRouter) => void {
   return (router) => {
     router.service(Introspection, {
       plugins: ({ filters }) =>
         answer(async () => {
-          const matches = parseFilters(filters);
+          const matches = parsed(filters);
           return { plugins: options.plugins.filter((one) => matches(fieldsOf(one))).map(pluginMessage) };
         }),
       server: () =>

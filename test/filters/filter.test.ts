@@ -77,6 +77,19 @@ t.test("parseFilters() refuses what is no filter", async (t) => {
       text.slice(0, 40),
     );
   }
+  for (const [text, message] of [
+    ["id===", '[id >|=|< ==]: unsupported operator "==="'],
+    ["==", "[ >|=|< =]: expected field or quoted"],
+    ["name==a,", "[name==a,]: expected field or quoted"],
+    ["digest=~", '[digest >|=|< ~]: unsupported operator "=~"'],
+    ['labels."x', '[labels. >|"|< x]: quoted literal not terminated'],
+    ["id==", "[id==]: expected value or quoted"],
+    ["id==/a/", "[id== >|/|< a/]: invalid quote encountered"],
+    ["id b", '[id  >|b|< ]: expected an operator ("=="|"!="|"~=")'],
+    ["id==a b", "[id==a >| |< b]: unexpected input:  "],
+  ] as const) {
+    t.throws(() => parseFilters([text]), { message: `filters: parse error: ${message}` }, text);
+  }
   t.throws(() => parseFilters(Array.from({ length: 1025 }, () => "name")), { code: "INVALID_ARGUMENT" });
 });
 
