@@ -111,6 +111,7 @@ void PlaneBinding::define(Napi::Env env, Napi::Object exports) {
                                        InstanceMethod<&PlaneBinding::presentCount>("presentCount"),
                                        InstanceMethod<&PlaneBinding::sync>("sync"),
                                        InstanceMethod<&PlaneBinding::stats>("stats"),
+                                       InstanceMethod<&PlaneBinding::park>("park"),
                                        InstanceMethod<&PlaneBinding::close>("close"),
                                    }));
 }
@@ -275,6 +276,13 @@ Napi::Value PlaneBinding::stats(const Napi::CallbackInfo& info) {
     setNumber(env, object, "unitsCorrupt", stats.unitsCorrupt);
     setNumber(env, object, "unitsDamaged", stats.unitsDamaged);
     return object;
+  });
+}
+
+Napi::Value PlaneBinding::park(const Napi::CallbackInfo& info) {
+  return guarded(info.Env(), [&] {
+    open().park();
+    return info.Env().Undefined();
   });
 }
 

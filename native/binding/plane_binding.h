@@ -41,6 +41,7 @@ class PlaneBinding : public Napi::ObjectWrap<PlaneBinding> {
   Napi::Value presentCount(const Napi::CallbackInfo& info);
   Napi::Value sync(const Napi::CallbackInfo& info);
   Napi::Value stats(const Napi::CallbackInfo& info);
+  Napi::Value park(const Napi::CallbackInfo& info);
   Napi::Value close(const Napi::CallbackInfo& info);
 
   Plane& open();

@@ -96,17 +96,21 @@ Napi::Value syncfsCall(const Napi::CallbackInfo& info) {
   });
 }
 
+std::vector<int> descriptorsArgument(const Napi::Value& value) {
+  if (!value.IsArray()) throw std::invalid_argument("Argument \"fds\" must be an array");
+  const auto numbers = value.As<Napi::Array>();
+  if (numbers.Length() > FDS_MAX) throw SystemCallError(EINVAL, "sendmsg", "too many descriptors");
+  std::vector<int> fds;
+  for (uint32_t i = 0; i < numbers.Length(); i++) {
+    const Napi::Value number = numbers[i];
+    fds.push_back(descriptorArgument(number, "fds"));
+  }
+  return fds;
+}
+
 Napi::Value sendFdsCall(const Napi::CallbackInfo& info) {
   return answered(info.Env(), [&]() -> Napi::Value {
-    if (!info[2].IsArray()) throw std::invalid_argument("Argument \"fds\" must be an array");
-    const auto numbers = info[2].As<Napi::Array>();
-    if (numbers.Length() > FDS_MAX) throw SystemCallError(EINVAL, "sendmsg", "too many descriptors");
-    std::vector<int> fds;
-    for (uint32_t i = 0; i < numbers.Length(); i++) {
-      const Napi::Value number = numbers[i];
-      fds.push_back(descriptorArgument(number, "fds"));
-    }
-    sendFds(descriptorArgument(info[0], "socketFd"), bytesArgument(info[1], "data"), fds);
+    sendFds(descriptorArgument(info[0], "socketFd"), bytesArgument(info[1], "data"), descriptorsArgument(info[2]));
     return info.Env().Undefined();
   });
 }
@@ -132,8 +136,31 @@ Napi::Value receiveFdsCall(const Napi::CallbackInfo& info) {
 
 Napi::Value sendDatagramCall(const Napi::CallbackInfo& info) {
   return answered(info.Env(), [&] {
-    sendDatagram(textArgument(info[0], "path"), bytesArgument(info[1], "data"));
+    const bool hasFds = info.Length() > 2;
+    sendDatagram(textArgument(info[0], "path"), bytesArgument(info[1], "data"),
+                 hasFds ? descriptorsArgument(info[2]) : std::vector<int>());
     return info.Env().Undefined();
+  });
+}
+
+/** Descriptors that one answer may bring: one a mounted layer. */
+constexpr uint64_t EXCHANGE_FDS_MAX = 8192;
+
+Napi::Value exchangeCall(const Napi::CallbackInfo& info) {
+  return answered(info.Env(), [&]() -> Napi::Value {
+    const std::span<const uint8_t> bytes = bytesArgument(info[1], "data");
+    const size_t fdsMax = integerArgument(info[3], "fdsMax", 0, EXCHANGE_FDS_MAX);
+    return later<Message>(
+        info.Env(), "exchange",
+        [path = textArgument(info[0], "path"), data = std::vector<uint8_t>(bytes.begin(), bytes.end()),
+         fds = descriptorsArgument(info[2]), fdsMax] { return exchange(path, data, fds, fdsMax); },
+        toReceived);
+  });
+}
+
+Napi::Value askToResendCall(const Napi::CallbackInfo& info) {
+  return answered(info.Env(), [&] {
+    return Napi::Boolean::New(info.Env(), askToResend(descriptorArgument(info[0], "fuseFd")));
   });
 }
 
@@ -165,6 +192,8 @@ Napi::Object initSyscalls(Napi::Env env, Napi::Object exports) {
   exports.Set("sendFds", Napi::Function::New(env, sendFdsCall, "sendFds"));
   exports.Set("receiveFds", Napi::Function::New(env, receiveFdsCall, "receiveFds"));
   exports.Set("sendDatagram", Napi::Function::New(env, sendDatagramCall, "sendDatagram"));
+  exports.Set("exchange", Napi::Function::New(env, exchangeCall, "exchange"));
+  exports.Set("askToResend", Napi::Function::New(env, askToResendCall, "askToResend"));
   exports.Set("realtimeNanoseconds", Napi::Function::New(env, realtimeCall, "realtimeNanoseconds"));
   exports.Set("socketPair", Napi::Function::New(env, socketPairCall, "socketPair"));
   return exports;

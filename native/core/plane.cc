@@ -99,6 +99,11 @@ uint64_t Plane::verify(uint32_t number, UnitRange units) {
   return task;
 }
 
+void Plane::park() {
+  loop_.stop();
+  reads_.abandonAll();
+}
+
 void Plane::close() {
   loop_.stop();
   workers_.stop();

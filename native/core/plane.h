@@ -73,6 +73,8 @@ class Plane {
   EventBatch takeEvents() { return events_.take(); }
   const Stats& stats() const { return stats_; }
   size_t waitingReads() const { return reads_.waitingCount(); }
+  /** Takes no more requests, and leaves the reads that wait to whoever adopts the descriptors. Idempotent. */
+  void park();
   /** Joins all threads; waiting reads have got EIO and all tasks their completion when it returns. Idempotent. */
   void close();
 

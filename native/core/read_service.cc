@@ -182,6 +182,11 @@ void ReadService::failAll() {
   answerTaken(waiting_.takeAll(), EIO);
 }
 
+void ReadService::abandonAll() {
+  isAbandoned_.store(true);
+  waiting_.takeAll();
+}
+
 void ReadService::failHere(const WaitingReadPointer& read) {
   answerError(read, EIO);
   refused(*read->layer, RefusalReason::internal);
@@ -196,12 +201,14 @@ void ReadService::refused(const Layer& layer, RefusalReason reason) {
 }
 
 void ReadService::answerError(const WaitingReadPointer& read, int error) {
+  if (isAbandoned_.load() && error != EINTR) return waiting_.finish(*read);
   if (error != EINTR) Stats::add(stats_.failedReads);
   waiting_.finish(*read, error == EINTR);
   read->session->replyError(read->unique, error);
 }
 
 void ReadService::answerTaken(std::span<const WaitingReadPointer> reads, int error) {
+  if (isAbandoned_.load()) return;
   for (const WaitingReadPointer& read : reads) {
     Stats::add(stats_.failedReads);
     read->session->replyError(read->unique, error);

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <span>
@@ -52,6 +53,8 @@ class ReadService {
   void failLayer(const Layer& layer);
   void failSession(const FuseSession& session);
   void failAll();
+  /** From now on a read is answered with its bytes or not at all: the kernel keeps it for another process. */
+  void abandonAll();
   size_t waitingCount() const { return waiting_.count(); }
 
  private:
@@ -71,6 +74,7 @@ class ReadService {
   Stats& stats_;
   WaitingReads waiting_;
   InterruptWatch interrupts_;
+  std::atomic<bool> isAbandoned_{false};
 };
 
 }  // namespace lazuli

@@ -15,6 +15,7 @@
 #include <cstring>
 #include <ctime>
 
+#include "fuse_session.h"
 #include "mount_steps.h"
 
 namespace lazuli {
@@ -24,6 +25,7 @@ namespace {
 constexpr long SYS_OPENAT2 = 437;
 /** A peer that does not read must not hold up the JS thread, which sends, for longer. */
 constexpr int SEND_WAIT_MS = 5000;
+constexpr size_t EXCHANGE_PIECE = 4096;
 
 struct OpenHow {
   uint64_t flags;
@@ -139,20 +141,59 @@ Message receiveFds(int socket, size_t dataMax, size_t fdsMax) {
   return message;
 }
 
-void sendDatagram(const std::string& path, std::span<const uint8_t> data) {
+namespace {
+
+sockaddr_un unixAddress(const std::string& path, const char* call) {
   sockaddr_un address{};
   address.sun_family = AF_UNIX;
-  if (path.empty()) throw SystemCallError(EINVAL, "sendto", "the path is empty");
-  if (path.size() >= sizeof address.sun_path) throw SystemCallError(ENAMETOOLONG, "sendto", path);
+  if (path.empty()) throw SystemCallError(EINVAL, call, "the path is empty");
+  if (path.size() >= sizeof address.sun_path) throw SystemCallError(ENAMETOOLONG, call, path);
   std::memcpy(address.sun_path, path.data(), path.size());
   if (path.front() == '@') address.sun_path[0] = '\0';
-  const FileDescriptor socket(::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+  return address;
+}
+
+FileDescriptor connectTo(const std::string& path, int type) {
+  const sockaddr_un address = unixAddress(path, "connect");
+  FileDescriptor socket(::socket(AF_UNIX, type | SOCK_CLOEXEC, 0));
   if (!socket) throw SystemCallError(errno, "socket");
   const auto length = static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + path.size());
-  const auto* to = reinterpret_cast<const sockaddr*>(&address);
-  if (sendto(socket.get(), data.data(), data.size(), MSG_NOSIGNAL, to, length) < 0) {
-    throw SystemCallError(errno, "sendto", path);
+  if (connect(socket.get(), reinterpret_cast<const sockaddr*>(&address), length) != 0) {
+    throw SystemCallError(errno, "connect", path);
   }
+  return socket;
+}
+
+}  // namespace
+
+void sendDatagram(const std::string& path, std::span<const uint8_t> data, std::span<const int> fds) {
+  sendFds(connectTo(path, SOCK_DGRAM).get(), data, fds);
+}
+
+Message exchange(const std::string& path, std::span<const uint8_t> data, std::span<const int> fds, size_t fdsMax) {
+  const FileDescriptor socket = connectTo(path, SOCK_STREAM);
+  sendFds(socket.get(), data, fds);
+  Message answer;
+  for (;;) {
+    waitFor(socket.get(), POLLIN, SEND_WAIT_MS, "recvmsg");
+    Message piece = receiveFds(socket.get(), EXCHANGE_PIECE, FDS_MAX);
+    if (piece.data.empty()) return answer;
+    if (answer.data.size() + piece.data.size() > MESSAGE_BYTES_MAX || answer.fds.size() + piece.fds.size() > fdsMax) {
+      throw SystemCallError(EMSGSIZE, "recvmsg", path);
+    }
+    answer.data.insert(answer.data.end(), piece.data.begin(), piece.data.end());
+    for (FileDescriptor& fd : piece.fds) answer.fds.push_back(std::move(fd));
+  }
+}
+
+bool askToResend(int fuseFd) {
+  // The message itself is taken also when the connection has ended.
+  pollfd state{fuseFd, POLLIN, 0};
+  if (poll(&state, 1, 0) > 0 && (state.revents & POLLERR) != 0) throw SystemCallError(ENOTCONN, "poll");
+  const int error = -FuseSession::askToResend(fuseFd);
+  if (error == EINVAL) return false;
+  if (error != 0) throw SystemCallError(error, "write");
+  return true;
 }
 
 int64_t realtimeNanoseconds() {

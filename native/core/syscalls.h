@@ -79,7 +79,14 @@ void sendFds(int socket, std::span<const uint8_t> data, std::span<const int> fds
 /** Waits for a message. EMSGSIZE, and none is kept, where more than `fdsMax` descriptors came. */
 Message receiveFds(int socket, size_t dataMax, size_t fdsMax);
 /** To a Unix socket; a path that begins with "@" is in the abstract space. */
-void sendDatagram(const std::string& path, std::span<const uint8_t> data);
+void sendDatagram(const std::string& path, std::span<const uint8_t> data, std::span<const int> fds);
+/**
+ * One request to a Unix stream socket and its whole answer, up to the end of the stream: at most `fdsMax` descriptors and
+ * MESSAGE_BYTES_MAX bytes, else EMSGSIZE. ETIMEDOUT where 5 s pass without a byte.
+ */
+Message exchange(const std::string& path, std::span<const uint8_t> data, std::span<const int> fds, size_t fdsMax);
+/** Asks the kernel to send again what was read from an open /dev/fuse and not answered. False before Linux 6.9. */
+bool askToResend(int fuseFd);
 int64_t realtimeNanoseconds();
 std::pair<FileDescriptor, FileDescriptor> makeSocketPair();
 

@@ -1,9 +1,8 @@
 import { mkdir } from "node:fs/promises";
 import { dirname, join } from "node:path";
-import { failedPrecondition, LazuliError } from "../errors/index.js";
-import { loadBinding, type NativeBinding } from "../fuse/index.js";
+import { type DescriptorStore, loadBinding, type NativeBinding } from "../fuse/index.js";
 import { type OpenLayerEngine, openLayerEngine } from "../layer/index.js";
-import { lockFolder, type Metadata, openMetadata } from "../metadata/index.js";
+import { type Metadata, openMetadata } from "../metadata/index.js";
 import { log } from "../observe/index.js";
 import { needsProcessors, type StreamProcessor } from "../processors/index.js";
 import { Registry, type RegistryOptions } from "../registry/index.js";
@@ -17,13 +16,15 @@ import { SharedCredentials } from "../transfer/index.js";
 import type { Config } from "./config-keys.js";
 import { lazyTable } from "./config-snapshotters.js";
 import { containerdContent } from "./containerd-content.js";
-import { ensurePrivateFolder } from "./folders.js";
+import { descriptorStore } from "./descriptor-store.js";
+import { ensurePassableFolder, ensurePrivateFolder } from "./folders.js";
 import { type ContentReader, hostContent } from "./host-content.js";
 import { measuredSnapshotter } from "./measured-snapshotter.js";
 import type { Metrics } from "./metrics.js";
 import { watchLayers, watchPlane } from "./metrics-sources.js";
 import { type OverlayParts, openOverlayParts } from "./overlay-parts.js";
 import type { Startup } from "./startup.js";
+import { lockState } from "./state-lock.js";
 import { streamProcessorsOf } from "./stream-processors.js";
 
 /**
@@ -43,6 +44,10 @@ export interface NodePartsOptions {
   readonly address: string;
   /** Socket of the content store that names layers without labels; undefined: none. */
   readonly contentAddress: string | undefined;
+  /** For what systemd passes. */
+  readonly environment?: Readonly<Record<string, string | undefined>>;
+  /** Ask another lazuli on these folders to end, and go on in its place. */
+  readonly isTakeover?: boolean;
 }
 
 /** What serves lazy snapshots: the same in the snapshotter and in the daemon. */
@@ -64,13 +69,8 @@ export async function startNodeParts(startup: Startup, options: NodePartsOptions
   await startup.part("folders", () => prepareFolders(options));
   await startup.part(
     "state lock",
-    () => lockState(config.state),
+    () => lockState(config.state, options),
     (lock) => lock[Symbol.asyncDispose](),
-  );
-  const metadata = await startup.part(
-    "metadata",
-    () => openMetadata({ directory: join(config.root, "metadata") }),
-    (opened) => opened.close(),
   );
   const binding = await startup.part("native addon", () => loadBinding());
   const sharedCredentials = new SharedCredentials();
@@ -80,9 +80,17 @@ export async function startNodeParts(startup: Startup, options: NodePartsOptions
     (made) => made.close(),
   );
   const processors = streamProcessorsOf(config);
+  const { environment = {} } = options;
+  // Before all that takes time: readers may be waiting since an earlier process ended.
+  const store = await startup.part("keeper", () => descriptorStore({ config, binding, environment }));
   const engine = await startup.part(
     "layer engine",
-    () => openEngine({ config, binding, registry, processors }),
+    () => openEngine({ config, binding, registry, processors, descriptorStore: store }),
+    (opened) => opened.close(),
+  );
+  const metadata = await startup.part(
+    "metadata",
+    () => openMetadata({ directory: join(config.root, "metadata") }),
     (opened) => opened.close(),
   );
   const reader = await startup.part(
@@ -156,25 +164,10 @@ async function openSnapshotter(parts: SnapshotterParts): Promise<LazySnapshotter
 
 async function prepareFolders({ config, address: socketPath }: NodePartsOptions): Promise<void> {
   await ensurePrivateFolder(config.root);
-  await ensurePrivateFolder(config.state);
+  await ensurePassableFolder(config.state);
   await mkdir(dirname(socketPath), { recursive: true });
   const { address } = config.metrics;
   if (address?.startsWith("/")) await mkdir(dirname(address), { recursive: true });
-}
-
-/** A second process on this folder would take the first one's mounts for leftovers. */
-async function lockState(folder: string): Promise<AsyncDisposable> {
-  try {
-    return await lockFolder(folder);
-  } catch (thrown) {
-    if (LazuliError.from(thrown).reason !== "metadata-in-use") throw thrown;
-    throw failedPrecondition(`Cannot use ${folder}: want it free, got another lazuli that runs on it`, {
-      subject: folder,
-      reason: "state-in-use",
-      hint: "Stop the other one, or give this one a state folder of its own",
-      cause: thrown,
-    });
-  }
 }
 
 /** `facts` come before what the config says. */
@@ -197,8 +190,9 @@ async function openEngine(parts: {
   readonly binding: NativeBinding;
   readonly registry: Registry;
   readonly processors: readonly StreamProcessor[];
+  readonly descriptorStore: DescriptorStore | undefined;
 }): Promise<OpenLayerEngine> {
-  const { config, binding, registry, processors } = parts;
+  const { config, binding, registry, processors, descriptorStore } = parts;
   const { layer } = config;
   const engine = await openLayerEngine({
     binding,
@@ -211,6 +205,7 @@ async function openEngine(parts: {
     fuseThreads: layer.fuseThreads,
     workerThreads: layer.workerThreads,
     processors,
+    descriptorStore,
     openSourceFor: ({ reference, size }, digest, { signal }) =>
       registry.openBlob({ reference, digest, size, signal }),
   });

@@ -14,6 +14,8 @@ export interface RunOptions {
   /** The config's file; undefined: defaults. */
   readonly file: string | undefined;
   readonly environment: Readonly<Record<string, string | undefined>>;
+  /** Go on in the place of a lazuli that runs on the same folders. */
+  readonly isTakeover?: boolean;
   /** Takes whole lines of the log. */
   readonly write: (line: string) => void;
 }
@@ -34,6 +36,7 @@ export interface RunServerOptions extends RunOptions {
     version: string;
     metrics: Metrics;
     environment: RunOptions["environment"];
+    isTakeover: boolean;
   }) => Promise<Running>;
 }
 
@@ -53,7 +56,13 @@ export async function runServer(options: RunServerOptions): Promise<void> {
   });
   // From here on, so that a signal that comes during the start ends it cleanly when it is done.
   const ended = untilSignal();
-  const running = await options.start({ config, version, metrics, environment });
+  const running = await options.start({
+    config,
+    version,
+    metrics,
+    environment,
+    isTakeover: options.isTakeover === true,
+  });
   log.info("Ready", { address, mount: running.rung });
   manager.ready(`Serving on ${address}, layers are mounted by ${running.rung}`);
   const signal = await ended;

@@ -21,6 +21,9 @@ export interface StartSnapshotterOptions {
   readonly config: Config;
   readonly version: string;
   readonly metrics: Metrics;
+  /** For the variables of systemd. */
+  readonly environment?: Readonly<Record<string, string | undefined>>;
+  readonly isTakeover?: boolean;
 }
 
 export interface RunningSnapshotter {

@@ -141,7 +141,9 @@ export interface NativePlane {
   /** Checks units against their digests from disk; a damaged one becomes missing. Returns one outcome a unit. */
   verify(layer: number, firstUnit: number, lastUnit: number): Promise<Uint8Array>;
   stats(): PlaneStats;
-  /** Stops all threads; waiting reads get EIO. */
+  /** Answers no request any more: it and the reads that wait are left to who adopts the descriptors. Layers go on. */
+  park(): void;
+  /** Stops all threads; waiting reads get EIO, unless they were parked. */
   close(): void;
 }
 
@@ -231,8 +233,26 @@ export interface NativeBinding {
   sendFds(socketFd: number, data: Uint8Array, fds: readonly number[]): void;
   /** Receives up to `dataMax` bytes and `fdsMax` descriptors, which are close-on-exec. Blocks; runs off the JS thread. */
   receiveFds(socketFd: number, dataMax: number, fdsMax: number): Promise<{ data: Buffer; fds: number[] }>;
-  /** One datagram to a Unix socket; a path that begins with "@" is in the abstract space. For sd_notify(3). */
-  sendDatagram(path: string, data: Uint8Array): void;
+  /**
+   * One datagram to a Unix socket, with descriptors where some are given; a path that begins with "@" is in the abstract
+   * space. For sd_notify(3).
+   */
+  sendDatagram(path: string, data: Uint8Array, fds?: readonly number[]): void;
+  /**
+   * One request to a Unix stream socket and its whole answer up to the end of the stream, off the JS thread. Rejects with
+   * EMSGSIZE for more than `fdsMax` descriptors or 1 MiB, with ETIMEDOUT where 5 s pass without a byte.
+   */
+  exchange(
+    path: string,
+    data: Uint8Array,
+    fds: readonly number[],
+    fdsMax: number,
+  ): Promise<{ data: Buffer; fds: number[] }>;
+  /**
+   * Asks the kernel to send again what an earlier process took from an open /dev/fuse and did not answer. False before
+   * Linux 6.9, which can't. Throws ENOTCONN where the mount is gone.
+   */
+  askToResend(fuseFd: number): boolean;
   /** clock_gettime(CLOCK_REALTIME) in nanoseconds. */
   realtimeNanoseconds(): bigint;
   /** A connected pair of Unix stream sockets, for tests and for the holder of descriptors. */

@@ -7,6 +7,9 @@
  *     const session = plane.openSession({ kind: sessionKinds.flat, layer: 0, fuseFd, adopted: false });
  *     await mountFuse({ binding, fuseFd, target: "/run/lazuli/data", kind: sessionKinds.flat });
  *
+ * A `DescriptorStore` holds copies of descriptors outside of the process: after its death readers wait, and the next
+ * process takes the copy and opens a session with `adopted: true`.
+ *
  * The plane owns `fuseFd` once `openSession` has returned. Whoever opens a plane closes it: it keeps the process alive.
  *
  * Deadlocks. This process serves the mounts, and a read of a missing unit is answered only after its JS thread has run.
@@ -42,6 +45,8 @@ export {
   sessionKinds,
   unitOutcomes,
 } from "./binding.js";
+export type { DescriptorStore, StoredDescriptor } from "./descriptor-store.js";
+export { endKeeper, type KeeperStoreOptions, openKeeperStore } from "./keeper-store.js";
 export { loadBinding } from "./load-binding.js";
 export { type FuseMountOptions, mountFuse, unmountFuse } from "./mount-fuse.js";
 export type { NativeContainers } from "./native-containers.js";
@@ -60,3 +65,4 @@ export {
   type StreamReason,
   streamReasons,
 } from "./native-stream-indexer.js";
+export { hasSystemdStore, openSystemdStore, type SystemdEnvironment } from "./systemd-store.js";

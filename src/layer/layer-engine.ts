@@ -3,12 +3,12 @@ import pLimit from "p-limit";
 import { KeyedQueue, linkSignals, SingleFlight } from "../async/index.js";
 import type { Digest } from "../bytes/index.js";
 import { failedPrecondition, notFound, unavailable } from "../errors/index.js";
-import type { NativeBinding, NativePlane } from "../fuse/index.js";
+import { type DescriptorStore, type NativeBinding, type NativePlane, sessionKinds } from "../fuse/index.js";
 import { log } from "../observe/index.js";
 import type { StreamProcessor } from "../processors/index.js";
 import type { BlobSource } from "../registry/index.js";
 import { checkArchive } from "./check-archive.js";
-import { type Clock, systemClock } from "./clock.js";
+import { type Clock, systemClock, type Timer } from "./clock.js";
 import { Compilers } from "./compile-layer.js";
 import type {
   LayerEngine,
@@ -23,16 +23,19 @@ import { ensuredChannel } from "./events.js";
 import { Layer } from "./layer.js";
 import { deleteLayerFolder, type LayerFiles, listLayerFolders, openLayerFolder } from "./layer-folder.js";
 import { addToPlane, LayerMounts } from "./layer-mounts.js";
+import { LayerNumbers } from "./layer-numbers.js";
 import type { LayerRecord } from "./layer-record.js";
 import { LazySource, type OpenSource } from "./lazy-source.js";
-import { ADOPT_CONCURRENCY, FLUSH_CLOSE_MS, WAITING_READS_MAX } from "./limits.js";
+import { ADOPT_CONCURRENCY, FLUSH_CLOSE_MS, RECONCILE_MS, WAITING_READS_MAX } from "./limits.js";
 import { LinkEstimate } from "./link-estimate.js";
 import { makeLayer } from "./make-layer.js";
-import { probeLadder, type Rung } from "./mount-ladder.js";
+import { type ProbeOptions, probeLadder, type Rung } from "./mount-ladder.js";
 import { layerPaths, statePaths } from "./paths.js";
 import { ProcessedSource } from "./processed-source.js";
+import { reconcileMounts } from "./reconcile-mounts.js";
 import { Scheduler, type SchedulerFigures } from "./scheduler.js";
-import { clearStaleMounts } from "./stale-mounts.js";
+import { Sessions, type StoredSession, type StoredSessions } from "./sessions.js";
+import { clearStaleMounts, type LivingMounts } from "./stale-mounts.js";
 
 export interface LayerEngineOptions {
   readonly binding: NativeBinding;
@@ -52,6 +55,8 @@ export interface LayerEngineOptions {
   /** What makes a layer of blobs of other media types, in order of preference; absent: nothing does. */
   readonly processors?: readonly StreamProcessor[];
   /** Opens the source of a layer that is known from an earlier process, at its first miss. */
+  /** Holds the FUSE mounts for the next process; absent: they end with this one. The engine closes it. */
+  readonly descriptorStore?: DescriptorStore | undefined;
   readonly openSourceFor: (
     origin: LayerOrigin,
     digest: Digest,
@@ -64,21 +69,18 @@ export interface OpenLayerEngine extends LayerEngine {
   readonly rung: Rung;
   readonly plane: NativePlane;
   readonly figures: SchedulerFigures;
+  /** Compares what is mounted with what should be, and mends it; done every minute anyway. */
+  reconcileMounts(): Promise<void>;
 }
 
 /** Opens the engine: layers on disk are served at once, without the network. @throws FAILED_PRECONDITION */
 export async function openLayerEngine(options: LayerEngineOptions): Promise<OpenLayerEngine> {
+  const { binding } = options;
   const state = await realpath(options.state);
   const root = await realpath(options.root);
   const found = await openFolders(root);
-  const local = await clearStaleMounts({
-    binding: options.binding,
-    state,
-    metaPaths: new Map(found.map((files) => [files.record.number, files.paths.meta])),
-  });
-  await mkdir(statePaths(state).layers, { recursive: true, mode: 0o700 });
   const scheduler = new Scheduler({ clock: systemClock, backgroundFill: options.backgroundFill });
-  const plane = new options.binding.Plane({
+  const plane = new binding.Plane({
     fuseThreads: options.fuseThreads,
     workerThreads: options.workerThreads,
     waitingReadsMax: WAITING_READS_MAX,
@@ -88,15 +90,35 @@ export async function openLayerEngine(options: LayerEngineOptions): Promise<Open
     onRefused: (refused) => scheduler.onRefused(refused),
   });
   try {
-    const rung = await probeLadder({ binding: options.binding, plane, state, mount: options.mount });
-    const engine = new Engine({ ...options, root, state, plane, rung, scheduler, clock: systemClock });
-    for (const files of found) await engine.adopt(files, local.has(files.record.number));
+    const sessions = new Sessions({ binding, plane, store: options.descriptorStore });
+    const stored = await sessions.find();
+    const metaPaths = new Map(found.map((files) => [files.record.number, files.paths.meta]));
+    const living = await clearStaleMounts({ binding, state, metaPaths, stored });
+    await mkdir(statePaths(state).layers, { recursive: true, mode: 0o700 });
+    const rung = await rungOf({ ...options, plane, sessions, state, stored, living });
+    const parts = { ...options, root, state, plane, rung, scheduler, clock: systemClock, sessions };
+    const engine = new Engine(parts);
+    for (const files of found)
+      await engine.adopt(files, { living, tree: stored.trees.get(files.record.number) });
+    await engine.serveStored(stored);
     return engine;
   } catch (thrown) {
     plane.close();
+    options.descriptorStore?.close();
     await Promise.all(found.map((files) => files.data.close()));
     throw thrown;
   }
+}
+
+/** Mounts that go on tell how this kernel mounts layers; else it is tried. */
+async function rungOf(
+  options: ProbeOptions & { readonly stored: StoredSessions; readonly living: LivingMounts },
+): Promise<Rung> {
+  const flat = options.stored.flats.at(-1);
+  if (options.mount === "fuse-tree" || flat === undefined || !options.living.hasFlat) {
+    return await probeLadder(options);
+  }
+  return { kind: "erofs", isDirect: flat.isDirect };
 }
 
 /** Reads all layers on disk; one that is damaged is left out. */
@@ -130,6 +152,7 @@ interface EngineParts extends LayerEngineOptions {
   readonly rung: Rung;
   readonly scheduler: Scheduler;
   readonly clock: Clock;
+  readonly sessions: Sessions;
 }
 
 class Engine implements OpenLayerEngine {
@@ -143,7 +166,8 @@ class Engine implements OpenLayerEngine {
   readonly #link: LinkEstimate;
   readonly #verifying = pLimit(1);
   readonly #ending = new AbortController();
-  #nextNumber = 1;
+  readonly #numbers: LayerNumbers;
+  #reconciling: Timer | undefined;
   #closing: Promise<void> | undefined;
 
   constructor(parts: EngineParts) {
@@ -151,6 +175,8 @@ class Engine implements OpenLayerEngine {
     this.rung = parts.rung;
     this.plane = parts.plane;
     this.#link = new LinkEstimate(parts.clock);
+    this.#numbers = new LayerNumbers(parts.state);
+    this.#reconcileLater();
   }
 
   get figures(): SchedulerFigures {
@@ -158,16 +184,35 @@ class Engine implements OpenLayerEngine {
   }
 
   /** Takes over a layer from disk. A layer that the plane refuses is left out. */
-  async adopt(files: LayerFiles, hasLocalMount: boolean): Promise<void> {
+  async adopt(
+    files: LayerFiles,
+    found: { readonly living: LivingMounts; readonly tree: StoredSession | undefined },
+  ): Promise<void> {
     const { origin, digest, number } = files.record;
-    this.#nextNumber = Math.max(this.#nextNumber, number + 1);
+    const { living, tree } = found;
+    this.#numbers.taken(number);
     try {
       const open = this.#sourceOf(files.record, (options) =>
         this.#parts.openSourceFor(origin, digest, options),
       );
-      await this.#register({ files, hasLocalMount, open, opened: undefined, indexBytes: 0 });
+      const mounts = { hasLocal: living.local.has(number), hasFuse: living.fuse.has(number), tree };
+      await this.#register({ files, mounts, open, opened: undefined, indexBytes: 0 });
     } catch (thrown) {
       log.warn("Left out a layer that the data plane refuses", { digest, error: String(thrown) });
+    }
+  }
+
+  /** Answers for the flat mounts of an earlier process, once all layers are there. */
+  async serveStored(stored: StoredSessions): Promise<void> {
+    const { sessions } = this.#parts;
+    const numbers = new Set([...this.#layers.values()].map((layer) => layer.record.number));
+    for (const flat of stored.flats) await sessions.adopt(flat, { kind: sessionKinds.flat, layer: 0 });
+    for (const [number, tree] of stored.trees) if (!numbers.has(number)) await sessions.forget(tree);
+    if (stored.flats.length > 0 || stored.trees.size > 0) {
+      log.info("Went on with the mounts of an earlier process", {
+        flat: stored.flats.length,
+        trees: stored.trees.size,
+      });
     }
   }
 
@@ -233,19 +278,54 @@ class Engine implements OpenLayerEngine {
   }
 
   async #close(): Promise<void> {
-    const { scheduler, clock, plane } = this.#parts;
+    const { scheduler, plane, sessions, state, descriptorStore } = this.#parts;
+    const layers = [...this.#layers.values()];
+    this.#reconciling?.cancel();
+    const isLeft = sessions.areStored && layers.some(({ mounts }) => mounts.isThroughFuse);
+    if (isLeft) {
+      // Readers go on meanwhile; from then on they wait for the next process.
+      await this.#soon(layers.map((layer) => layer.flush()));
+      plane.park();
+    }
     this.#ending.abort(unavailable("The layer engine is closed", { reason: "engine-closed" }));
     scheduler.close();
-    const late = new Promise<void>((resolve) => {
-      const timer = clock.after(FLUSH_CLOSE_MS, resolve);
-      void Promise.all([...this.#layers.values()].map((layer) => layer.close())).then(() => {
+    await this.#soon(layers.map((layer) => layer.close()));
+    await this.#compilers.close();
+    if (!isLeft && sessions.areStored) await sessions.end(statePaths(state).data);
+    plane.close();
+    descriptorStore?.close();
+  }
+
+  /** Waits for all, but not for long. */
+  async #soon(work: readonly Promise<void>[]): Promise<void> {
+    await new Promise<void>((resolve) => {
+      const timer = this.#parts.clock.after(FLUSH_CLOSE_MS, resolve);
+      void Promise.all(work).then(() => {
         timer.cancel();
         resolve();
       });
     });
-    await late;
-    await this.#compilers.close();
-    plane.close();
+  }
+
+  async reconcileMounts(): Promise<void> {
+    const { rung } = this.#parts;
+    await reconcileMounts({
+      ...this.#parts,
+      layers: () => [...this.#layers.values()],
+      hasFlat: rung.kind === "erofs",
+    });
+  }
+
+  #reconcileLater(): void {
+    this.#reconciling = this.#parts.clock.after(RECONCILE_MS, () => {
+      void this.reconcileMounts()
+        .catch((thrown: unknown) => {
+          log.warn("Cannot compare what is mounted with what should be", { error: String(thrown) });
+        })
+        .finally(() => {
+          if (this.#closing === undefined) this.#reconcileLater();
+        });
+    });
   }
 
   async #make(request: LayerRequest, wanted: AbortSignal): Promise<void> {
@@ -262,13 +342,13 @@ class Engine implements OpenLayerEngine {
       compilers: this.#compilers,
       processors,
       binding,
-      takeNumber: () => this.#takeNumber(),
+      takeNumber: () => this.#numbers.take(),
       signal,
     });
     const files = await openLayerFolder(layerPaths(root, request.digest).folder);
     const layer = await this.#register({
       files,
-      hasLocalMount: false,
+      mounts: { hasLocal: false, hasFuse: false, tree: undefined },
       open: this.#sourceOf(files.record, request.openSource),
       opened: files.record.processing === undefined && !files.record.isDecoded ? source : undefined,
       indexBytes,
@@ -283,38 +363,48 @@ class Engine implements OpenLayerEngine {
 
   async #register(options: {
     readonly files: LayerFiles;
-    readonly hasLocalMount: boolean;
+    readonly mounts: {
+      readonly hasLocal: boolean;
+      readonly hasFuse: boolean;
+      readonly tree: StoredSession | undefined;
+    };
     readonly open: OpenSource;
     readonly opened: BlobSource | undefined;
     readonly indexBytes: number;
   }): Promise<Layer> {
-    const { files, hasLocalMount, indexBytes } = options;
-    const { binding, plane, rung, state, scheduler, clock } = this.#parts;
+    const { files, mounts, indexBytes } = options;
+    const { binding, plane, rung, state, scheduler, clock, sessions } = this.#parts;
     const { number, digest, blobSize, metaSha256 } = files.record;
     try {
       await addToPlane({
         plane,
-        rung,
         number,
         files,
+        hasTree: rung.kind === "fuse-tree" || mounts.tree !== undefined,
       });
     } finally {
       await files.data.close();
       await files.windows?.close();
     }
+    const { tree } = mounts;
+    const session = tree && (await sessions.adopt(tree, { kind: sessionKinds.tree, layer: number }));
     const layer = new Layer({
       files,
       plane,
       mounts: new LayerMounts({
         binding,
-        plane,
+        sessions,
         state,
         rung,
         number,
         digest,
         metaSha256,
         paths: files.paths,
-        hasLocalMount,
+        found: {
+          hasLocal: mounts.hasLocal,
+          hasFuse: mounts.hasFuse && (tree === undefined || session !== undefined),
+          session,
+        },
       }),
       source: new LazySource({ digest, blobSize, open: options.open, opened: options.opened }),
       scheduler,
@@ -350,12 +440,6 @@ class Engine implements OpenLayerEngine {
 
   #measured(open: OpenSource): OpenSource {
     return async (options) => this.#link.measured(await open(options));
-  }
-
-  #takeNumber(): number {
-    const number = this.#nextNumber;
-    this.#nextNumber += 1;
-    return number;
   }
 
   #layer(digest: Digest): Layer {

@@ -4,25 +4,35 @@ import { open } from "node:fs/promises";
 import { join } from "node:path";
 import type { Digest } from "../bytes/index.js";
 import { dataLoss, LazuliError, unavailable } from "../errors/index.js";
-import { mountFuse, type NativeBinding, type NativePlane, sessionKinds } from "../fuse/index.js";
+import { type NativeBinding, type NativePlane, sessionKinds } from "../fuse/index.js";
 import { mountErofs } from "./erofs-mount.js";
 import { mountedChannel } from "./events.js";
 import type { LayerFiles } from "./layer-folder.js";
 import type { Rung } from "./mount-ladder.js";
 import { type LayerPaths, layerMountPath, statePaths } from "./paths.js";
+import type { Sessions } from "./sessions.js";
 import { makeMountFolder, removeMountFolder, unmount } from "./unmount.js";
 
 export interface LayerMountsOptions {
   readonly binding: NativeBinding;
-  readonly plane: NativePlane;
   readonly state: string;
   readonly rung: Rung;
   readonly number: number;
   readonly digest: Digest;
   readonly metaSha256: Digest;
   readonly paths: LayerPaths;
-  /** An earlier process left the local mount, and it is sound. */
-  readonly hasLocalMount: boolean;
+  readonly sessions: Sessions;
+  readonly found: FoundMounts;
+}
+
+/** What an earlier process left of a layer. */
+export interface FoundMounts {
+  /** The mount on the local data, which is sound. */
+  readonly hasLocal: boolean;
+  /** The mount through FUSE, which this process answers for. */
+  readonly hasFuse: boolean;
+  /** The session of a tree. */
+  readonly session: number | undefined;
 }
 
 /** The mounts of one layer: through FUSE, and on the local data file once the layer is complete. */
@@ -37,7 +47,38 @@ export class LayerMounts {
 
   constructor(options: LayerMountsOptions) {
     this.#options = options;
-    this.#isLocalMounted = options.hasLocalMount;
+    const { state, number, found } = options;
+    this.#isLocalMounted = found.hasLocal;
+    this.#isFuseMounted = found.hasFuse;
+    this.#session = found.session;
+    if (found.hasFuse) this.#fuse = Promise.resolve(layerMountPath(state, number, "fuse"));
+  }
+
+  /** Whether somebody may read through this process. */
+  get isThroughFuse(): boolean {
+    return this.#isFuseMounted;
+  }
+
+  /** Where it is mounted, as far as this process knows. */
+  get places(): readonly string[] {
+    const { state, number } = this.#options;
+    const kinds = { fuse: this.#isFuseMounted, local: this.#isLocalMounted };
+    return (["fuse", "local"] as const)
+      .filter((kind) => kinds[kind])
+      .map((kind) => layerMountPath(state, number, kind));
+  }
+
+  /** Somebody took a mount away: the next user gets a new one. */
+  async lost(place: string): Promise<void> {
+    const { state, number } = this.#options;
+    if (place === layerMountPath(state, number, "local")) {
+      this.#local = undefined;
+      this.#isLocalMounted = false;
+      return;
+    }
+    this.#fuse = undefined;
+    this.#isFuseMounted = false;
+    await this.#closeSession();
   }
 
   get kind(): "erofs" | "fuse-tree" | "none" {
@@ -86,7 +127,7 @@ export class LayerMounts {
 
   /** Takes all mounts away; who still uses them keeps them until done. */
   async remove(): Promise<void> {
-    const { binding, plane, state, number } = this.#options;
+    const { binding, state, number } = this.#options;
     await this.leaveLocalData();
     // A mount that failed leaves nothing behind to take away.
     await this.#fuse?.catch(() => undefined);
@@ -94,8 +135,7 @@ export class LayerMounts {
     const target = layerMountPath(state, number, "fuse");
     if (this.#isFuseMounted) await unmount(binding, target);
     this.#isFuseMounted = false;
-    if (this.#session !== undefined) plane.closeSession(this.#session);
-    this.#session = undefined;
+    await this.#closeSession();
     await removeMountFolder(target);
     await removeMountFolder(layerMountPath(state, number, "local"));
   }
@@ -134,16 +174,17 @@ export class LayerMounts {
   }
 
   async #mountTree(target: string): Promise<void> {
-    const { binding, plane, number } = this.#options;
+    const { binding, sessions, number } = this.#options;
     const fuseFd = binding.openFuse();
-    const session = plane.openSession({ kind: sessionKinds.tree, layer: number, fuseFd, adopted: false });
-    try {
-      await mountFuse({ binding, fuseFd, target, kind: sessionKinds.tree });
-    } catch (thrown) {
-      plane.closeSession(session);
-      throw thrown;
-    }
+    const session = await sessions.mount({ kind: sessionKinds.tree, layer: number, fuseFd, target });
     this.#session = session;
+    await sessions.keep(session, { name: `tree-${number}`, target });
+  }
+
+  async #closeSession(): Promise<void> {
+    const session = this.#session;
+    this.#session = undefined;
+    if (session !== undefined) await this.#options.sessions.close(session);
   }
 
   /** The meta image has no checksum of its own, and the kernel believes it: looked at before the first mount. */
@@ -166,11 +207,12 @@ export class LayerMounts {
 /** Gives a layer's files to the plane, which keeps descriptors of its own. */
 export async function addToPlane(options: {
   readonly plane: NativePlane;
-  readonly rung: Rung;
   readonly number: number;
   readonly files: LayerFiles;
+  /** A FUSE session may show its tree. */
+  readonly hasTree: boolean;
 }): Promise<void> {
-  const { plane, rung, number, files } = options;
+  const { plane, number, files, hasTree } = options;
   const { data, units, present, sums, windows } = files;
   const layer = {
     number,
@@ -180,7 +222,7 @@ export async function addToPlane(options: {
     ...(sums === undefined ? {} : { sums }),
     ...(windows === undefined ? {} : { windows: { fd: windows.fd, offset: 0, count: units.windowCount } }),
   };
-  if (rung.kind === "erofs") {
+  if (!hasTree) {
     plane.addLayer({ ...layer, metaFd: -1 });
     return;
   }

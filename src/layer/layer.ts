@@ -139,6 +139,16 @@ export class Layer {
     return folder;
   }
 
+  get mounts(): LayerMounts {
+    return this.#options.mounts;
+  }
+
+  /** Writes down what is here, while it is served. */
+  async flush(): Promise<void> {
+    // It is written again when the layer is closed, which tells of a failure.
+    await this.#flusher.flush().catch(() => undefined);
+  }
+
   /** Stops fetching and writes down what is here. Mounts stay. */
   async close(): Promise<void> {
     this.#isClosed = true;

@@ -63,6 +63,9 @@ export const BACKGROUND_RETRY_LONGEST_MS = 300_000;
 export const FLUSH_UNITS = 1_024;
 export const FLUSH_QUIET_MS = 1_000;
 export const FLUSH_LONGEST_MS = 10_000;
+/** Between two looks at what is really mounted. */
+export const RECONCILE_MS = 60_000;
+
 /** At close, longest wait for all bitmaps; what is not written is fetched again. */
 export const FLUSH_CLOSE_MS = 10_000;
 

@@ -4,11 +4,12 @@ import { join } from "node:path";
 import { bytesOfText, digestBytes, sha256 } from "../bytes/index.js";
 import { writeErofs } from "../erofs/index.js";
 import { failedPrecondition, LazuliError } from "../errors/index.js";
-import { mountFuse, type NativeBinding, type NativePlane, sessionKinds } from "../fuse/index.js";
+import { type NativeBinding, type NativePlane, sessionKinds } from "../fuse/index.js";
 import type { DirectoryNode, FileNode } from "../tree/index.js";
 import { encodeUnitTable } from "../units/index.js";
 import { mountErofs } from "./erofs-mount.js";
 import { statePaths } from "./paths.js";
+import type { Sessions } from "./sessions.js";
 import { detach, makeMountFolder, removeMountFolder, unmount } from "./unmount.js";
 
 /** How layers are mounted on this node. */
@@ -19,6 +20,7 @@ export type Rung =
 export interface ProbeOptions {
   readonly binding: NativeBinding;
   readonly plane: NativePlane;
+  readonly sessions: Sessions;
   /** Existing, private. */
   readonly state: string;
   readonly mount: "auto" | "erofs" | "fuse-tree";
@@ -37,11 +39,15 @@ export async function probeLadder(options: ProbeOptions): Promise<Rung> {
     closeSync(openFuse(options.binding));
     return { kind: "fuse-tree", why: "the config asks for it" };
   }
+  const { data } = statePaths(options.state);
   const session = await openFlatMount(options);
   const tried = await tryErofs(options);
-  if (tried.rung !== undefined) return tried.rung;
-  await detach(options.binding, statePaths(options.state).data);
-  options.plane.closeSession(session);
+  if (tried.rung !== undefined) {
+    await keepFlat(options.sessions, { session, target: data, rung: tried.rung });
+    return tried.rung;
+  }
+  await detach(options.binding, data);
+  await options.sessions.close(session);
   if (options.mount === "erofs") {
     throw failedPrecondition(`Cannot mount EROFS over FUSE: ${tried.why}`, {
       reason: "erofs-unavailable",
@@ -64,16 +70,30 @@ function openFuse(binding: NativeBinding): number {
   }
 }
 
-async function openFlatMount(options: ProbeOptions): Promise<number> {
-  const { binding, plane, state } = options;
+/** The node's flat mount anew, for layers from now on, where somebody took away the one that was there. */
+export async function replaceFlatMount(
+  options: Pick<ProbeOptions, "binding" | "sessions" | "state"> & { readonly rung: Rung },
+): Promise<void> {
+  const session = await openFlatMount(options);
+  await keepFlat(options.sessions, { session, target: statePaths(options.state).data, rung: options.rung });
+}
+
+async function keepFlat(
+  sessions: Sessions,
+  options: { readonly session: number; readonly target: string; readonly rung: Rung },
+): Promise<void> {
+  const { session, target, rung } = options;
+  await sessions.keep(session, { name: "flat", target, isDirect: rung.kind === "erofs" && rung.isDirect });
+}
+
+async function openFlatMount(options: Pick<ProbeOptions, "binding" | "sessions" | "state">): Promise<number> {
+  const { binding, sessions, state } = options;
   const { data } = statePaths(state);
   await makeMountFolder(data);
   const fuseFd = openFuse(binding);
-  const session = plane.openSession({ kind: sessionKinds.flat, layer: 0, fuseFd, adopted: false });
   try {
-    await mountFuse({ binding, fuseFd, target: data, kind: sessionKinds.flat });
+    return await sessions.mount({ kind: sessionKinds.flat, layer: 0, fuseFd, target: data });
   } catch (thrown) {
-    plane.closeSession(session);
     throw failedPrecondition(`Cannot mount FUSE at ${data}: ${LazuliError.from(thrown).message}`, {
       subject: data,
       reason: "fuse-unavailable",
@@ -81,7 +101,6 @@ async function openFlatMount(options: ProbeOptions): Promise<number> {
       cause: thrown,
     });
   }
-  return session;
 }
 
 async function tryErofs(

@@ -1,6 +1,8 @@
 import { readFile } from "node:fs/promises";
 
 export interface MountEntry {
+  /** Major and minor number of its superblock: "0:57". */
+  readonly device: string;
   readonly target: string;
   readonly type: string;
   readonly source: string;
@@ -14,6 +16,7 @@ export function parseMountInfo(text: string): MountEntry[] {
     const dash = fields.indexOf("-", 6);
     if (dash < 0) continue;
     entries.push({
+      device: fields[2] ?? "",
       target: unescapeField(fields[4] ?? ""),
       type: fields[dash + 1] ?? "",
       source: unescapeField(fields[dash + 2] ?? ""),
@@ -26,6 +29,12 @@ export function parseMountInfo(text: string): MountEntry[] {
 export async function mountsBelow(folder: string): Promise<MountEntry[]> {
   const entries = parseMountInfo(await readFile("/proc/self/mountinfo", "utf8"));
   return entries.filter((entry) => entry.target.startsWith(`${folder}/`));
+}
+
+/** The superblock that is on top at a place. */
+export async function deviceAt(target: string): Promise<string | undefined> {
+  const entries = parseMountInfo(await readFile("/proc/self/mountinfo", "utf8"));
+  return entries.findLast((entry) => entry.target === target)?.device;
 }
 
 /** Spaces, tabs, line breaks and backslashes are written as \ooo. */

@@ -170,7 +170,7 @@ t.test("sendDatagram() refuses what is no socket", async (t) => {
   const path = join(folder, "stream");
   const server = createServer().listen(path);
   await new Promise((resolve) => server.once("listening", resolve));
-  t.throws(() => binding.sendDatagram(path, Buffer.from("x")), { code: "EPROTOTYPE", syscall: "sendto" });
+  t.throws(() => binding.sendDatagram(path, Buffer.from("x")), { code: "EPROTOTYPE", syscall: "connect" });
   t.throws(() => binding.sendDatagram(join(folder, "none"), Buffer.from("x")), { code: "ENOENT" });
   t.throws(() => binding.sendDatagram("p".repeat(108), Buffer.from("x")), { code: "ENAMETOOLONG" });
   server.close();

@@ -177,7 +177,7 @@ t.test("parseMountInfo() reads places with blanks and optional fields", async (t
     "",
   ].join("\n");
   t.same(parseMountInfo(text), [
-    { target: "/mnt/a b", type: "ext3", source: "/dev/ro\\ot" },
-    { target: "/run/x", type: "fuse.lazuli", source: "lazuli" },
+    { device: "98:0", target: "/mnt/a b", type: "ext3", source: "/dev/ro\\ot" },
+    { device: "0:40", target: "/run/x", type: "fuse.lazuli", source: "lazuli" },
   ]);
 });

@@ -1,0 +1,117 @@
+import { join } from "node:path";
+import t from "tap";
+import { delay } from "../../src/async/index.js";
+import { type ReadersResult, stallsAfter, startReaders } from "../../testing/crash/readers.js";
+import { Supervisor } from "../../testing/crash/supervisor.js";
+import { type TakeoverRig, takeoverRig } from "../../testing/crash/takeover-rig.js";
+import { Cleanup } from "../../testing/rig/cleanup.js";
+
+t.setTimeout(0);
+
+const KILLS = Number(process.env.LAZULI_KILLS ?? 20);
+const SEED = Number(process.env.LAZULI_SEED ?? 20260821);
+const READERS = 50;
+const LAZY_READERS = 20;
+/** The registry takes so long for each request: bytes are missing through many kills. */
+const REQUEST_DELAY_MS = 60;
+/** A kill comes so long after a start, at most: before the server answers, while it does, and in between. */
+const LIFE_MAX_MS = 700;
+
+/** The same numbers from 0 to 1 for the same seed (a linear congruential generator). */
+function numbersFrom(seed: number): () => number {
+  let state = seed >>> 0;
+  return () => {
+    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
+    return state / 2 ** 32;
+  };
+}
+
+function stallText(result: ReadersResult, moments: readonly number[]): string {
+  const stalls = stallsAfter(moments, result);
+  const at = (share: number): string =>
+    (stalls[Math.min(stalls.length - 1, Math.floor(stalls.length * share))] ?? 0).toFixed(0);
+  return `stalls of ${stalls.length} kills: median ${at(0.5)} ms, p99 ${at(0.99)} ms, longest ${at(1)} ms; longest read ${result.longestMs.toFixed(0)} ms`;
+}
+
+/** Files of a layer that is here, and of one that comes slowly. */
+async function fiftyReaders(rig: TakeoverRig) {
+  const cached = await rig.mountLayer({ name: "cached", sizes: Array(10).fill(1_500_000) });
+  const lazy = await rig.mountLayer({ name: "lazy", sizes: Array(LAZY_READERS * 4).fill(260_000) });
+  const warm = await startReaders({
+    listFile: join(rig.folder, "warm.json"),
+    threads: cached.files.map((file) => [{ ...file, mode: "once" }]),
+  });
+  t.match(await warm.stop(), { failed: [], wrong: [] }, "all is read once");
+  rig.registry.script({ path: /blobs/, act: { delayMs: REQUEST_DELAY_MS } });
+  const threads = Array.from({ length: READERS }, (_, reader) => {
+    const own = cached.files[reader % cached.files.length]!;
+    const missing = lazy.files.filter((_file, index) => index % LAZY_READERS === reader);
+    return [
+      ...missing.map((file) => ({ ...file, mode: "once" as const })),
+      { ...own, mode: "again" as const },
+    ];
+  });
+  return await startReaders({ listFile: join(rig.folder, "readers.json"), threads });
+}
+
+for (const [mount, kills] of [
+  ["erofs", KILLS],
+  ["fuse-tree", Math.ceil(KILLS / 4)],
+] as const) {
+  t.test(`${kills} SIGKILLs of the server fail no read of ${READERS} readers: ${mount}`, async (t) => {
+    t.comment(`seed ${SEED}`);
+    const random = numbersFrom(SEED);
+    await using cleanup = new Cleanup();
+    const rig = await takeoverRig(cleanup, { layer: `mount = "${mount}"` });
+    const server = new Supervisor({ ...rig, logFile: join(rig.folder, "lazuli.log") });
+    cleanup.add(() => server.stop());
+    await server.ready();
+    const readers = await fiftyReaders(rig);
+    const moments: number[] = [];
+    for (let kill = 0; kill < kills; kill += 1) {
+      await delay(random() * LIFE_MAX_MS);
+      moments.push(Date.now());
+      await server.end("SIGKILL");
+    }
+    await server.ready();
+    await delay(LIFE_MAX_MS);
+    const result = await readers.stop();
+    t.equal(server.starts, kills + 1);
+    t.same(result.failed, [], "failed reads");
+    t.same(result.wrong, [], "wrong bytes");
+    t.equal(result.stuck, 0, "stuck readers");
+    t.ok(result.files > READERS, "each reader has read files");
+    t.comment(`${result.files} files read; ${stallText(result, moments)}`);
+  });
+}
+
+t.test("SIGTERM and --takeover fail no read, and the new server has the mounts", async (t) => {
+  await using cleanup = new Cleanup();
+  const rig = await takeoverRig(cleanup);
+  const server = new Supervisor({ ...rig, logFile: join(rig.folder, "lazuli.log") });
+  cleanup.add(() => server.stop());
+  await server.ready();
+  const readers = await fiftyReaders(rig);
+  const moments: number[] = [];
+  for (let round = 0; round < 3; round += 1) {
+    await delay(LIFE_MAX_MS);
+    moments.push(Date.now());
+    await server.end("SIGTERM");
+    await server.ready();
+  }
+  for (let round = 0; round < 2; round += 1) {
+    await delay(LIFE_MAX_MS);
+    const old = server.pid;
+    moments.push(Date.now());
+    const next = server.spawn([...rig.words, "--takeover"]);
+    await server.replace(next);
+    await server.ready();
+    t.not(server.pid, old);
+  }
+  await delay(LIFE_MAX_MS);
+  const result = await readers.stop();
+  t.same(result.failed, [], "failed reads");
+  t.same(result.wrong, [], "wrong bytes");
+  t.equal(result.stuck, 0, "stuck readers");
+  t.comment(`${result.files} files read; ${stallText(result, moments)}`);
+});
