@@ -53,6 +53,15 @@ export interface KubeletRig extends AsyncDisposable {
 /** A daemon with two images of busybox, and a kubelet's client. Disposing removes all pods. */
 export async function kubeletRig(): Promise<KubeletRig> {
   const cleanup = new Cleanup();
+  try {
+    return await openRig(cleanup);
+  } catch (thrown) {
+    await cleanup[Symbol.asyncDispose]();
+    throw thrown;
+  }
+}
+
+async function openRig(cleanup: Cleanup): Promise<KubeletRig> {
   const folder = await mkdtemp(join(tmpdir(), "lazuli-cri-"));
   cleanup.add(() => rm(folder, { recursive: true, force: true }));
   cleanup.add(() => unmountBelow(folder));
