@@ -49,6 +49,8 @@ export interface PodRecord {
   readonly updated: { readonly overhead: JsonValue; readonly resources: JsonValue } | undefined;
   /** SELinux label of its processes; "" without. */
   readonly processLabel: string;
+  /** StopPodSandbox has done all that it does: plugins are not told again. */
+  readonly isStopped: boolean;
 }
 
 export type PodState = "ready" | "not-ready" | "unknown";

@@ -23,6 +23,8 @@ export interface PodFolders {
   readonly userns: string;
 }
 
+/** Only the daemon looks in here; runtimes bind from it. */
+const FOLDER_MODE = 0o700;
 /** Bytes of a pod's /dev/shm, as docker and containerd give. */
 const SHM_BYTES = 64 * 1024 * 1024;
 
@@ -52,8 +54,8 @@ export async function makePodFiles(request: {
   readonly config: PodSandboxConfig;
 }): Promise<void> {
   const { binding, folders, config } = request;
-  await mkdir(folders.root, { recursive: true, mode: 0o755 });
-  await mkdir(folders.state, { recursive: true, mode: 0o755 });
+  await mkdir(folders.root, { recursive: true, mode: FOLDER_MODE });
+  await mkdir(folders.state, { recursive: true, mode: FOLDER_MODE });
   await writeFile(folders.hostname, `${config.hostname === "" ? hostname() : config.hostname}\n`);
   await writeFile(folders.hosts, await hostFile("/etc/hosts"));
   const { dnsConfig } = config;

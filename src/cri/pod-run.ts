@@ -78,6 +78,7 @@ function newPod(
     cniResult: undefined,
     updated: undefined,
     processLabel: "",
+    isStopped: false,
   };
   return { record, handler };
 }

@@ -97,11 +97,7 @@ export class Pods implements PodCalls, AsyncDisposable {
     const change = { overhead: nriResources(overhead), resources: nriResources(resources) };
     await nri?.updatePodSandbox(this.nriPodOf(pod), change);
     const updated = { overhead: resourcesJson(overhead), resources: resourcesJson(resources) };
-    const record: PodRecord = { ...store.pods.get(pod.record.id).record, updated };
-    await store.pods.save(record, store.pods.rowOf(record.id));
-    const next = { ...store.pods.get(record.id), record };
-    store.pods.put(next);
-    await nri?.postUpdatePodSandbox(this.nriPodOf(next));
+    await nri?.postUpdatePodSandbox(this.nriPodOf(await this.#save(pod.record.id, { updated })));
     return {};
   }
 
@@ -151,6 +147,7 @@ export class Pods implements PodCalls, AsyncDisposable {
     using _hold = nri?.holdSynchronization();
     const runner = runnerOf(pod.record.sandboxer);
     await containers.stopOfPod(id, { signal });
+    if (pod.record.isStopped) return;
     if (pod.state !== "not-ready") {
       if (!this.#ends.has(id)) this.watch(id);
       await runner.stop(id, { signal });
@@ -160,6 +157,7 @@ export class Pods implements PodCalls, AsyncDisposable {
     await networks.remove(pod.record, { signal });
     await runner.release(id);
     await networks.unpin(pod.record);
+    await this.#save(id, { isStopped: true });
   }
 
   async #remove(id: string, signal: AbortSignal): Promise<void> {
@@ -177,6 +175,16 @@ export class Pods implements PodCalls, AsyncDisposable {
     this.#tell(id, ContainerEventType.CONTAINER_DELETED_EVENT);
     await nri?.removePodSandbox(known);
     await store.pods.remove(id);
+  }
+
+  async #save(id: string, change: Partial<PodRecord>): Promise<Pod> {
+    const { pods } = this.#parts.store;
+    const record = { ...pods.get(id).record, ...change };
+    await pods.save(record, pods.rowOf(id));
+    // Its process may have ended meanwhile.
+    const next = { ...pods.get(id), record };
+    pods.put(next);
+    return next;
   }
 
   async #info(

@@ -186,8 +186,17 @@ export class PausePods implements PodRunner {
   async #root(request: StartPod): Promise<Root> {
     const { image, rootfs } = this.#options;
     if (image !== undefined) return await this.#imageRoot(image, request);
-    const own = { args: [PAUSE_PROGRAM], image: undefined, imageName: OWN_NAME };
-    return { ...own, path: rootfs, mounts: [], snapshotter: "", snapshotKey: "" };
+    const own = {
+      args: [PAUSE_PROGRAM],
+      image: undefined,
+      imageName: OWN_NAME,
+      snapshotter: "",
+      snapshotKey: "",
+    };
+    if (userRanges(request.record.config) === undefined) return { ...own, path: rootfs, mounts: [] };
+    // The pod's root may not pass through our folders, but it may into its own bundle.
+    const mount = { type: "bind", source: rootfs, target: "", options: ["rbind", "ro"] };
+    return { ...own, path: "rootfs", mounts: [mount] };
   }
 
   async #imageRoot(image: PauseImage, { record, handler, rollback, signal }: StartPod): Promise<Root> {

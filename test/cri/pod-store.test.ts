@@ -40,6 +40,7 @@ function record(id: string, change: Partial<PodRecord> = {}): PodRecord {
     cniResult: { ips: [] },
     updated: undefined,
     processLabel: "",
+    isStopped: false,
     ...change,
   };
 }

@@ -207,7 +207,9 @@ t.test("runPodSandbox() makes, tells and shows a pod; stop and remove leave noth
     ["stop containers", "kill", "plugins stop", "remove network", "release", "unpin"],
   );
   t.equal(rig.parts.store.pods.get(podSandboxId).state, "not-ready");
+  world.calls.length = 0;
   await pods.stopPodSandbox({ podSandboxId }, { signal });
+  t.strictSame(world.calls, ["stop containers"], "plugins are told once");
   await pods.removePodSandbox({ podSandboxId }, { signal });
   await pods.removePodSandbox({ podSandboxId }, { signal });
   await pods.stopPodSandbox({ podSandboxId }, { signal });
