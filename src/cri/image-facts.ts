@@ -53,15 +53,16 @@ export async function readImageFacts(
   };
 }
 
-/** Fields of the config that the image specification has, for people who inspect the image. */
+/** The config as the image specification has it, without fields that say nothing: so containerd shows it to people. */
 export async function readSpecification(store: ContentStore, id: Digest): Promise<Record<string, unknown>> {
-  const fields = parseJson(await readBlob(store, id, CONFIG_BYTES_MAX), JSON_BUDGET) as Record<
-    string,
-    unknown
-  >;
-  return Object.fromEntries(
-    specificationKeys.filter((key) => Object.hasOwn(fields, key)).map((key) => [key, fields[key]]),
-  );
+  const document = parseJson(await readBlob(store, id, CONFIG_BYTES_MAX), JSON_BUDGET);
+  const fields = chosenFields(document, specificationKeys);
+  const { config, history } = fields;
+  return {
+    ...fields,
+    ...(config === undefined ? {} : { config: chosenFields(config, configKeys) }),
+    ...(Array.isArray(history) ? { history: history.map((one) => chosenFields(one, historyKeys)) } : {}),
+  };
 }
 
 const specificationKeys = [
@@ -76,6 +77,34 @@ const specificationKeys = [
   "rootfs",
   "history",
 ];
+const configKeys = [
+  "User",
+  "ExposedPorts",
+  "Env",
+  "Entrypoint",
+  "Cmd",
+  "Volumes",
+  "WorkingDir",
+  "Labels",
+  "StopSignal",
+  "ArgsEscaped",
+];
+const historyKeys = ["created", "created_by", "author", "comment", "empty_layer"];
+
+function chosenFields(value: unknown, keys: readonly string[]): Record<string, unknown> {
+  if (typeof value !== "object" || value === null) return {};
+  const fields = value as Record<string, unknown>;
+  return Object.fromEntries(
+    keys
+      .filter((key) => Object.hasOwn(fields, key) && !isEmpty(fields[key]))
+      .map((key) => [key, fields[key]]),
+  );
+}
+
+function isEmpty(value: unknown): boolean {
+  if (typeof value === "object" && value !== null) return Object.keys(value).length === 0;
+  return value === "" || value === null || value === false;
+}
 
 interface Chosen {
   readonly manifest: Manifest;

@@ -43,7 +43,7 @@ export interface CriImagesOptions {
 
 /** The images, and what only people who inspect one want to know of it. */
 export interface ServedImages extends CriImages, Disposable {
-  /** Fields of the image's config as it was written. @throws NOT_FOUND */
+  /** The image's config as the image specification has it. @throws NOT_FOUND */
   specification(image: CriImage): Promise<Record<string, unknown>>;
 }
 
