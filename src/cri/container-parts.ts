@@ -1,4 +1,6 @@
 import type { DeviceRegistry } from "../cdi/index.js";
+import type { ContentStore } from "../content/index.js";
+import type { LayerDiffer } from "../diff/index.js";
 import type { EventExchange } from "../events/index.js";
 import type { NativeBinding } from "../fuse/index.js";
 import type { LeaseTable } from "../metadata/index.js";
@@ -27,6 +29,10 @@ export interface ContainersOptions {
   readonly tasks: TaskManager;
   readonly snapshotters: ReadonlyMap<string, NamespacedSnapshotter>;
   readonly leases: LeaseTable;
+  /** For what a container has changed, in its checkpoint. */
+  readonly differ: Pick<LayerDiffer, "compare">;
+  /** What is written is held by the lease. */
+  readonly contentOf: (lease: string) => ContentStore;
   /** Of the shims: who ran out of memory. */
   readonly events: EventExchange;
   readonly criEvents: CriEvents;

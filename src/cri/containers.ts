@@ -14,7 +14,7 @@ import { failedPrecondition, LazuliError } from "../errors/index.js";
 import type { NriContainer } from "../nri/index.js";
 import { log } from "../observe/index.js";
 import type { RuntimeSpec } from "../spec/index.js";
-import { refuseCheckpoint } from "./checkpoint.js";
+import { checkpointContainer } from "./checkpoint.js";
 import { createContainer } from "./container-create.js";
 import { followOom } from "./container-exit.js";
 import { ContainerLives } from "./container-lives.js";
@@ -161,9 +161,9 @@ export class Containers implements ContainerCalls, PodContainers, AsyncDisposabl
     return { url: this.#parts.streams().forwardPortUrl({ podId: record.id, ports: port }) };
   }
 
-  async checkpointContainer({ containerId }: CheckpointContainerRequest): Promise<never> {
-    const isEnabled = this.#parts.settings.enableCriu;
-    throw await refuseCheckpoint({ containerId, isEnabled, searchPath: process.env["PATH"] ?? "" });
+  async checkpointContainer(request: CheckpointContainerRequest, { signal }: Waiting) {
+    await checkpointContainer(this.#parts, request, signal);
+    return {};
   }
 
   async stopOfPod(podId: string, { signal }: Partial<Waiting> = {}): Promise<void> {

@@ -33,6 +33,7 @@ import {
   type StreamServer,
   startStreamServer,
 } from "../cri/index.js";
+import type { LayerDiffer } from "../diff/index.js";
 import type { EventExchange } from "../events/index.js";
 import { LeaseTable } from "../metadata/index.js";
 import type { Nri, NriState } from "../nri/index.js";
@@ -56,6 +57,7 @@ export interface CriPartsOptions extends Pick<NodeParts, "metadata" | "binding" 
   readonly events: EventExchange;
   readonly content: NamespacedContent;
   readonly transferrer: Transferrer;
+  readonly differ: LayerDiffer;
   readonly snapshotters: ReadonlyMap<string, NamespacedSnapshotter>;
   readonly served: readonly ServedSnapshotter[];
   readonly collection: CollectionTrigger;
@@ -123,6 +125,8 @@ export async function startCri(startup: Startup, options: CriPartsOptions): Prom
         tasks,
         snapshotters: options.snapshotters,
         leases,
+        differ: options.differ,
+        contentOf: (lease) => options.content.for({ namespace: CRI_NAMESPACE, lease }),
         events: options.events,
         criEvents: events,
         nri,

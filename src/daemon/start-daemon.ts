@@ -23,6 +23,7 @@ import type { Metrics } from "./metrics.js";
 import { serveMetrics } from "./metrics-server.js";
 import { activationNodes, startMountManager } from "./mount-parts.js";
 import { type NodeParts, startNodeParts } from "./node-parts.js";
+import { watchObjects } from "./object-metrics.js";
 import { startPods } from "./pod-parts.js";
 import { startProxiedSnapshotters } from "./proxied-snapshotters.js";
 import { startRestarts } from "./restarts.js";
@@ -33,6 +34,7 @@ import { serverId } from "./server-id.js";
 import { socketOwner } from "./socket-owner.js";
 import { Startup } from "./startup.js";
 import { publishCollected, withContentEvents, withSnapshotEvents } from "./store-events.js";
+import { watchTasks } from "./task-metrics.js";
 import { startTasks } from "./task-parts.js";
 import { startTracing } from "./tracing.js";
 import { startTransfer } from "./transfer-parts.js";
@@ -124,6 +126,7 @@ async function startParts(startup: Startup, options: StartDaemonOptions): Promis
   const pods = await startPods(startup, {
     ...shared,
     ...transfer,
+    differ,
     collection: collection.scheduler,
     tasks,
     controllers,
@@ -159,6 +162,8 @@ async function startParts(startup: Startup, options: StartDaemonOptions): Promis
       }),
     (started) => started[Symbol.asyncDispose](),
   );
+  watchObjects(metrics, metadata);
+  watchTasks(metrics, tasks);
   const metricsAddress = config.metrics.address;
   await startup.part(
     "metrics",
