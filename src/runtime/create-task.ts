@@ -24,7 +24,10 @@ export async function createTask(
   request: CreateTask,
   options: CreateTaskOptions,
 ): Promise<CreatedTask> {
-  const program = await shimProgram({ runtime: request.runtime, daemonProgram: settings.daemonProgram });
+  const { daemonProgram } = settings;
+  const program = await shimProgram({ runtime: request.runtime, daemonProgram }).catch((thrown: unknown) => {
+    throw within("failed to start shim: failed to resolve runtime path", thrown);
+  });
   const bundle = await createBundle(settings.folders, request);
   const shim = await shimFor(settings, { request, bundle, program }, options);
   try {

@@ -17,6 +17,7 @@ import type { ContainerRow, ContainerTable } from "../metadata/index.js";
 import { log } from "../observe/index.js";
 import type { HeldTask, ProcessExit, ProcessName, ProcessState, TaskManager } from "../runtime/index.js";
 import { type RequestContext, requestContext } from "./request-context.js";
+import { answer } from "./rpc-error.js";
 import { timestampOf } from "./snapshot-messages.js";
 import {
   checkpointFolder,
@@ -25,7 +26,7 @@ import {
   storeFolder,
   unpackCheckpoint,
 } from "./tasks-checkpoint.js";
-import { answerOfShim, exitedField, processMessage } from "./tasks-messages.js";
+import { exitedField, processMessage } from "./tasks-messages.js";
 import { anyField, anyMessage, anyValueOf } from "./workload-messages.js";
 
 export interface TasksServiceOptions {
@@ -40,29 +41,29 @@ export function tasksService(options: TasksServiceOptions): (router: ConnectRout
   const { tasks } = options;
   return (router) => {
     router.service(Tasks, {
-      create: (request, context) => answerOfShim(() => calls.create(request, context)),
+      create: (request, context) => answer(() => calls.create(request, context)),
       start: (request, context) =>
-        answerOfShim(async () => ({ pid: await tasks.start(calls.name(request, context), context) })),
+        answer(async () => ({ pid: await tasks.start(calls.name(request, context), context) })),
       delete: (request, context) =>
-        answerOfShim(async () => exitMessage(await tasks.delete(calls.name(request, context), context))),
+        answer(async () => exitMessage(await tasks.delete(calls.name(request, context), context))),
       deleteProcess: (request, context) =>
-        answerOfShim(async () => ({
+        answer(async () => ({
           id: request.execId,
           ...exitMessage(await tasks.deleteProcess(calls.name(request, context), context)),
         })),
       get: (request, context) =>
-        answerOfShim(async () => ({
+        answer(async () => ({
           process: processMessage(await calls.state(calls.name(request, context), context)),
         })),
-      list: (_request, context) => answerOfShim(() => calls.list(context)),
+      list: (_request, context) => answer(() => calls.list(context)),
       kill: (request, context) =>
-        answerOfShim(async () => {
+        answer(async () => {
           const name = calls.name(request, context);
           await tasks.kill({ ...name, signalNumber: request.signal, all: request.all }, context);
           return {};
         }),
       exec: (request, context) =>
-        answerOfShim(async () => {
+        answer(async () => {
           if (request.execId === "") {
             throw invalidArgument("exec id cannot be empty", { reason: "exec-id-missing" });
           }
@@ -71,42 +72,42 @@ export function tasksService(options: TasksServiceOptions): (router: ConnectRout
           return {};
         }),
       resizePty: (request, context) =>
-        answerOfShim(async () => {
+        answer(async () => {
           const { width, height } = request;
           await tasks.resizePty({ ...calls.name(request, context), width, height }, context);
           return {};
         }),
       closeIO: (request, context) =>
-        answerOfShim(async () => {
+        answer(async () => {
           await tasks.closeIo({ ...calls.name(request, context), stdin: request.stdin }, context);
           return {};
         }),
       pause: (request, context) =>
-        answerOfShim(async () => {
+        answer(async () => {
           await tasks.pause(calls.name(request, context), context);
           return {};
         }),
       resume: (request, context) =>
-        answerOfShim(async () => {
+        answer(async () => {
           await tasks.resume(calls.name(request, context), context);
           return {};
         }),
       listPids: (request, context) =>
-        answerOfShim(async () => {
+        answer(async () => {
           const processes = await tasks.pids(calls.name(request, context), context);
           return { processes: processes.map(({ pid, info }) => ({ pid, ...anyField("info", info) })) };
         }),
-      checkpoint: (request, context) => answerOfShim(() => calls.checkpoint(request, context)),
+      checkpoint: (request, context) => answer(() => calls.checkpoint(request, context)),
       update: (request, context) =>
-        answerOfShim(async () => {
+        answer(async () => {
           const resources = anyValueOf(request.resources);
           const { annotations } = request;
           await tasks.update({ ...calls.name(request, context), resources, annotations }, context);
           return {};
         }),
-      metrics: (request, context) => answerOfShim(() => calls.metrics(request.filters, context)),
+      metrics: (request, context) => answer(() => calls.metrics(request.filters, context)),
       wait: (request, context) =>
-        answerOfShim(async () => {
+        answer(async () => {
           const { exitStatus, exitedAt } = await tasks.wait(calls.name(request, context), context);
           return { exitStatus, ...exitedField(exitedAt) };
         }),
