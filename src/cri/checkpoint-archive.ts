@@ -33,6 +33,7 @@ export async function writeArchive(folder: string, target: string): Promise<void
         for await (const chunk of createReadStream(path, { end: facts.size - 1 }))
           await write(chunk as Buffer);
       }
+      writer.content(facts.size);
       await write(writer.padding());
     }
     await write(writer.end());

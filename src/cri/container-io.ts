@@ -52,6 +52,7 @@ class OpenContainerIo implements ContainerIo {
   readonly #stdin: Writable | undefined;
   readonly #drained: Promise<void>;
   #attached = 0;
+  #isClosing = false;
 
   constructor(options: ContainerIoOptions, paths: FifoPaths, writer: LogWriter | undefined) {
     this.#options = options;
@@ -111,6 +112,7 @@ class OpenContainerIo implements ContainerIo {
   }
 
   async letGo(): Promise<void> {
+    this.#isClosing = true;
     this.#stdin?.destroy();
     for (const reader of this.#readers) reader.destroy();
     await this.#drained;
@@ -135,10 +137,8 @@ class OpenContainerIo implements ContainerIo {
       }
     } catch (thrown) {
       const { id } = this.#options;
-      log.warn("Stopped reading what a container prints", {
-        container: id,
-        error: LazuliError.from(thrown).message,
-      });
+      const error = LazuliError.from(thrown).message;
+      if (!this.#isClosing) log.warn("Stopped reading what a container prints", { container: id, error });
       reader.destroy();
     }
     await closed;
