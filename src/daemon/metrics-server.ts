@@ -20,8 +20,10 @@ export async function serveMetrics(options: MetricsServerOptions): Promise<Async
   const server = createServer({ requestTimeout: REQUEST_TIMEOUT_MS }, (request, response) => {
     if (request.method !== "GET" && request.method !== "HEAD") response.writeHead(405).end();
     else if (request.url === "/metrics") {
-      response.writeHead(200, { "content-type": "text/plain; version=0.0.4; charset=utf-8" });
-      response.end(options.metrics.text());
+      void options.metrics.page().then((page) => {
+        response.writeHead(200, { "content-type": "text/plain; version=0.0.4; charset=utf-8" });
+        response.end(page);
+      });
     } else if (request.url === "/healthz") {
       const isReady = options.isReady();
       response.writeHead(isReady ? 200 : 503).end(isReady ? "ok\n" : "not ready\n");

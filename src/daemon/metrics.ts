@@ -31,18 +31,23 @@ interface Metric {
   /** Sum over all series; undefined for what has no sum. */
   readonly total: (() => number) | undefined;
   readonly type: "counter" | "gauge" | "histogram";
+  /** Not on a page without samples. */
+  readonly isSparse: boolean;
   lines(): Iterable<string>;
 }
 
 /** Counters, histograms, and gauges that are read when somebody asks, in the Prometheus text format 0.0.4. */
 export class Metrics {
   readonly #metrics = new Map<string, Metric>();
+  readonly #hooks: (() => Promise<void>)[] = [];
+  #preparing: Promise<void> | undefined;
 
   counter(facts: Facts): Counter {
     const series = new SeriesMap<{ value: number }>(facts, () => ({ value: 0 }));
     this.#register({
       facts,
       type: "counter",
+      isSparse: false,
       total: () => [...series].reduce((sum, [, entry]) => sum + entry.value, 0),
       *lines() {
         for (const [labels, entry] of series) yield line(facts.name, facts.labels, labels, entry.value);
@@ -61,6 +66,7 @@ export class Metrics {
     this.#register({
       facts,
       type: "histogram",
+      isSparse: false,
       total: undefined,
       *lines() {
         const names = [...(facts.labels ?? []), "le"];
@@ -85,10 +91,21 @@ export class Metrics {
   }
 
   /** Figures that somebody else keeps: `read` is called for each page. */
-  watch(facts: Facts & { readonly type: "counter" | "gauge"; readonly read: () => Iterable<Sample> }): void {
+  watch(
+    facts: Facts & {
+      readonly type: "counter" | "gauge";
+      readonly read: () => Iterable<Sample>;
+      /** Instead of SERIES_MAX; further samples are left out. */
+      readonly seriesMax?: number;
+      /** Without samples its name is not on the page either. */
+      readonly isSparse?: boolean;
+    },
+  ): void {
+    const { seriesMax = SERIES_MAX, isSparse = false } = facts;
     this.#register({
       facts,
       type: facts.type,
+      isSparse,
       total:
         facts.type === "counter"
           ? () => [...facts.read()].reduce((sum, sample) => sum + sample.value, 0)
@@ -96,18 +113,35 @@ export class Metrics {
       *lines() {
         let count = 0;
         for (const sample of facts.read()) {
-          if (count++ >= SERIES_MAX) return;
+          if (count++ >= seriesMax) return;
           yield line(facts.name, facts.labels, sample.labels ?? [], sample.value);
         }
       },
     });
   }
 
-  /** The page, with a line break at its end. */
+  /** Asked, all at once, before a page is made of figures that take a wait. A hook has its own end, and may fail. */
+  beforePage(hook: () => Promise<void>): void {
+    this.#hooks.push(hook);
+  }
+
+  /** The page of what is now; who asks meanwhile waits for the same hooks. */
+  async page(): Promise<string> {
+    this.#preparing ??= Promise.allSettled(this.#hooks.map((hook) => hook())).then(() => {
+      this.#preparing = undefined;
+    });
+    await this.#preparing;
+    return this.text();
+  }
+
+  /** The page without asking the hooks, with a line break at its end. */
   text(): string {
     const lines: string[] = [];
-    for (const { facts, type, lines: samples } of this.#metrics.values()) {
-      lines.push(`# HELP ${facts.name} ${facts.help}`, `# TYPE ${facts.name} ${type}`, ...samples());
+    for (const { facts, type, isSparse, lines: samples } of this.#metrics.values()) {
+      const found = [...samples()];
+      if (isSparse && found.length === 0) continue;
+      lines.push(`# HELP ${facts.name} ${facts.help}`, `# TYPE ${facts.name} ${type}`);
+      for (const one of found) lines.push(one);
     }
     return `${lines.join("\n")}\n`;
   }

@@ -1,6 +1,7 @@
 import type { ConnectRouter } from "@connectrpc/connect";
 import { logicalBlobs, namespacedContent } from "../content/index.js";
 import { createEventExchange } from "../events/index.js";
+import { containers } from "../metadata/index.js";
 import {
   type CallScope,
   type DeprecationWarning,
@@ -163,7 +164,10 @@ async function startParts(startup: Startup, options: StartDaemonOptions): Promis
     (started) => started[Symbol.asyncDispose](),
   );
   watchObjects(metrics, metadata);
-  watchTasks(metrics, tasks);
+  watchTasks(metrics, {
+    tasks,
+    runtimeOf: ({ namespace, id }) => metadata.get(containers, [namespace, id])?.runtime.name ?? "",
+  });
   const metricsAddress = config.metrics.address;
   await startup.part(
     "metrics",

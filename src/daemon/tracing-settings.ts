@@ -37,6 +37,13 @@ export function tracingSettings(environment: Environment): TracingSettings | und
     log.warn("Cannot send traces: want OTLP over HTTP", { exporter, protocol, endpoint: url });
     return undefined;
   }
+  // Nobody who leaves the protocol open has asked for protobuf.
+  const isAsked = environment.OTEL_EXPORTER_OTLP_TRACES_PROTOCOL || environment.OTEL_EXPORTER_OTLP_PROTOCOL;
+  if (isAsked && protocol === "http/protobuf") {
+    log.warn("Traces are sent as http/json, not as http/protobuf: collectors take both on the same address", {
+      endpoint: url,
+    });
+  }
   const sampler = environment.OTEL_TRACES_SAMPLER || "parentbased_always_on";
   return {
     url,

@@ -5,10 +5,14 @@ import { callMetrics } from "../../src/daemon/call-metrics.js";
 import { measuredSnapshotter } from "../../src/daemon/measured-snapshotter.js";
 import { Metrics } from "../../src/daemon/metrics.js";
 import { feedMetrics, watchLayers, watchPlane, watchProcess } from "../../src/daemon/metrics-sources.js";
+import { watchObjects } from "../../src/daemon/object-metrics.js";
+import { watchTasks } from "../../src/daemon/task-metrics.js";
 import type { PlaneStats } from "../../src/fuse/index.js";
 import { demandChannel, fetchedChannel } from "../../src/layer/index.js";
+import type { Metadata } from "../../src/metadata/index.js";
 import { log } from "../../src/observe/index.js";
 import { requestChannel } from "../../src/registry/index.js";
+import type { TaskManager } from "../../src/runtime/index.js";
 import { fallbackChannel, type LazySnapshotter, preparedChannel } from "../../src/snapshotters/index.js";
 
 const page = fileURLToPath(new URL("../../../docs/operations.md", import.meta.url));
@@ -20,6 +24,8 @@ function allMetrics(metrics: Metrics): Disposable {
   const watched = watchProcess(metrics, "1.2.3");
   callMetrics(metrics);
   measuredSnapshotter({} as LazySnapshotter, metrics);
+  watchObjects(metrics, {} as Metadata);
+  watchTasks(metrics, { tasks: { list: () => [] } as unknown as TaskManager, runtimeOf: () => "" });
   watchLayers(metrics, { list: () => [] });
   watchPlane(metrics, { stats: () => ({ reads: 7, bytesServed: 4096 }) as PlaneStats });
   return {
