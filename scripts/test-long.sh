@@ -19,6 +19,8 @@ for file in layer/matrix system/formats; do
   printf '==== %s, all of it\n' "$file"
   LAZULI_MATRIX=full node --enable-source-maps "dist/test/$file.test.js" || failed=1
 done
+printf '==== system/containers-churn, a hundred in a row\n'
+LAZULI_CHURN=100 node --enable-source-maps dist/test/system/containers-churn.test.js || failed=1
 for fuzzer in fuzz-tar fuzz-streams; do
   printf '==== %s\n' "$fuzzer"
   node --enable-source-maps "dist/scripts/$fuzzer.js" --seconds $((36 * factor)) || failed=1
