@@ -5,7 +5,7 @@ import type { BlobSource, RangeRequest } from "../registry/index.js";
 import { DECODED_PARKED_MS, DECODED_PIECE_BYTES } from "./limits.js";
 import { type PullWholeOptions, pullWhole } from "./pull-whole.js";
 
-export interface DecodedSourceOptions extends Omit<PullWholeOptions, "dataPath"> {
+export interface DecodedSourceOptions extends Omit<PullWholeOptions, "dataPath" | "syncs"> {
   /** Where the archive lies while it is needed: a file that is not there, below a folder that is. */
   readonly path: string;
   /** Bytes of the archive. */
@@ -80,7 +80,7 @@ export class DecodedSource implements BlobSource {
     try {
       // A process that was killed may have left one.
       await rm(path, { force: true });
-      await pullWhole({ ...this.#options, dataPath: path });
+      await pullWhole({ ...this.#options, dataPath: path, syncs: false });
       return await open(path, "r");
     } finally {
       await rm(path, { force: true });

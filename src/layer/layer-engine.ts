@@ -335,7 +335,7 @@ class Engine implements OpenLayerEngine {
     const { root, binding, processors = [] } = this.#parts;
     const startedAt = performance.now();
     const source = await this.#measured(request.openSource)({ signal });
-    const indexBytes = await makeLayer({
+    const made = await makeLayer({
       root,
       request,
       source,
@@ -346,13 +346,15 @@ class Engine implements OpenLayerEngine {
       signal,
     });
     const files = await openLayerFolder(layerPaths(root, request.digest).folder);
+    if (made.isWhole) for (let unit = 0; unit < files.units.count; unit += 1) files.present.set(unit, true);
     const layer = await this.#register({
       files,
       mounts: { hasLocal: false, hasFuse: false, tree: undefined },
       open: this.#sourceOf(files.record, request.openSource),
       opened: files.record.processing === undefined && !files.record.isDecoded ? source : undefined,
-      indexBytes,
+      indexBytes: made.fetchedBytes,
     });
+    if (made.isWhole) layer.written(made);
     ensuredChannel.publish({
       digest: request.digest,
       units: files.units.count,

@@ -41,8 +41,11 @@ export interface NewLayerFiles {
   readonly units: UnitTable;
   readonly meta: Uint8Array;
   readonly windows: Uint8Array;
-  /** The data file is there and synced already, with all units. Else an empty one is made. */
-  readonly isComplete: boolean;
+  /**
+   * What the data file holds: nothing, then it is made here; all units, perhaps not on disk yet, so that the bitmap has
+   * none of them; or all units, synced.
+   */
+  readonly data: "nothing" | "written" | "synced";
 }
 
 /**
@@ -72,9 +75,9 @@ export async function createLayerFolder(options: {
 }
 
 async function writeLayerFiles(paths: LayerPaths, files: NewLayerFiles): Promise<void> {
-  const { record, units, meta, windows, isComplete } = files;
+  const { record, units, meta, windows, data } = files;
   const present = new BitSet(units.count);
-  if (isComplete) for (let unit = 0; unit < units.count; unit += 1) present.set(unit, true);
+  if (data === "synced") for (let unit = 0; unit < units.count; unit += 1) present.set(unit, true);
   const bitmap = encodeBitmap(present.bytes, { units: units.count, tableSha256: tableSha256(units) });
   // Side by side, so that the disk can join the syncs.
   const written = await Promise.allSettled([
@@ -82,7 +85,7 @@ async function writeLayerFiles(paths: LayerPaths, files: NewLayerFiles): Promise
     writeSynced(paths.meta, meta),
     writeSynced(paths.bitmap, bitmap),
     units.windowCount === 0 ? undefined : writeSynced(paths.windows, windows),
-    isComplete ? undefined : makeDataFile(paths.data, units.dataSize),
+    data !== "nothing" ? undefined : makeDataFile(paths.data, units.dataSize),
     writeSynced(paths.record, encodeRecord(record)),
   ]);
   for (const outcome of written) if (outcome.status === "rejected") throw outcome.reason;
@@ -168,7 +171,14 @@ async function openDataFile(path: string, sizeBytes: number, present: BitSet): P
     if ((thrown as NodeJS.ErrnoException).code !== "ENOENT") throw thrown;
     present.bytes.fill(0);
     await makeDataFile(path, sizeBytes);
-    data = await open(path, "r+");
+    return await open(path, "r+");
+  }
+  // The machine went down before the data file was synced.
+  if ((await data.stat()).size < sizeBytes) {
+    await data.close();
+    present.bytes.fill(0);
+    await makeDataFile(path, sizeBytes);
+    return await open(path, "r+");
   }
   return data;
 }

@@ -128,6 +128,13 @@ export class Layer {
     scheduler.prefetch(this.#fetcher, ranges);
   }
 
+  /** This process has written all units just now, and had checked them before. */
+  written({ isSynced }: { readonly isSynced: boolean }): void {
+    const { count } = this.#options.files.units;
+    for (let unit = 0; unit < count; unit += 1) this.#ledger.markVerified(unit);
+    if (!isSynced) this.#flusher.changed(count);
+  }
+
   /** The folder for a new user, mounted. @throws UNAVAILABLE, DATA_LOSS */
   async mountPoint(signal: AbortSignal | undefined): Promise<string> {
     const { mounts } = this.#options;

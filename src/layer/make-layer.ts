@@ -25,11 +25,20 @@ export interface MakeLayerOptions {
   readonly signal: AbortSignal;
 }
 
+export interface MadeLayer {
+  /** Compressed bytes that it has cost. */
+  readonly fetchedBytes: number;
+  /** All units were written and checked just now; where `isSynced` is not set the bitmap does not have them yet. */
+  readonly isWhole: boolean;
+  readonly isSynced: boolean;
+}
+
 /**
- * Makes a layer's folder from what its request knows of it, durably. @returns the compressed bytes that it has cost
+ * Makes a layer's folder from what its request knows of it, durably but for the data of a layer that is fetched whole
+ * and can be fetched again by units.
  * @throws FAILED_PRECONDITION when there is no way in; as the formats and the source
  */
-export async function makeLayer(options: MakeLayerOptions): Promise<number> {
+export async function makeLayer(options: MakeLayerOptions): Promise<MadeLayer> {
   const { request, source, binding, signal } = options;
   const { index } = request;
   if (index === undefined) throw noIndex(request.digest);
@@ -46,28 +55,33 @@ export async function makeLayer(options: MakeLayerOptions): Promise<number> {
   return await makeWholeLayer(options, index.otherwise);
 }
 
-async function makeLazyLayer(options: MakeLayerOptions, read: ReadIndex): Promise<number> {
+async function makeLazyLayer(options: MakeLayerOptions, read: ReadIndex): Promise<MadeLayer> {
   const { root, request, compilers, signal } = options;
   const { digest } = request;
   const compiled = await compilers.compile({ input: read.input, subject: digest, signal });
   signal.throwIfAborted();
   const { index } = request;
   const diffId = index?.kind === "soci" ? index.diffId : undefined;
-  const files = newFiles(options, { ...read, diffId, compiled, isComplete: false });
+  const files = newFiles(options, { ...read, diffId, compiled, data: "nothing" });
   await createLayerFolder({ root, digest, make: async () => files });
-  return read.fetchedBytes;
+  return { fetchedBytes: read.fetchedBytes, isWhole: false, isSynced: true };
 }
 
-async function makeWholeLayer(options: MakeLayerOptions, whole: WholeBlob): Promise<number> {
+async function makeWholeLayer(options: MakeLayerOptions, whole: WholeBlob): Promise<MadeLayer> {
   const { root, request, source, compilers, binding, signal } = options;
   const { digest, mediaType } = request;
+  // What processors give may need a key that is gone by then: such a layer is fetched again only as a last resort.
+  const isSynced = whole.processing !== undefined;
   await createLayerFolder({
     root,
     digest,
     make: async ({ data: dataPath }) => {
       const { diffId } = whole;
       const processing = processingOf(options, whole);
-      const pulled = await pullWhole({ binding, source, mediaType, processing, diffId, dataPath, signal });
+      const pulled = await pullWhole({
+        ...{ binding, source, mediaType, processing, diffId, dataPath, signal },
+        syncs: isSynced,
+      });
       const compiled = await compilers.compile({ input: pulled.input, subject: digest, signal });
       const { codec } = pulled.input;
       const { units } = compiled;
@@ -80,11 +94,11 @@ async function makeWholeLayer(options: MakeLayerOptions, whole: WholeBlob): Prom
         isDecoded: codec === "zstd" && units.count > 0 && units.codec(0) === "raw",
         processing: processing === undefined ? undefined : { annotations: processing.annotations },
         compiled,
-        isComplete: true,
+        data: isSynced ? "synced" : "written",
       });
     },
   });
-  return source.size;
+  return { fetchedBytes: source.size, isWhole: true, isSynced };
 }
 
 function processingOf(
@@ -106,10 +120,10 @@ function newFiles(
     readonly isDecoded?: boolean;
     readonly processing?: LayerRecord["processing"];
     readonly compiled: CompiledIndex;
-    readonly isComplete: boolean;
+    readonly data: NewLayerFiles["data"];
   },
 ): NewLayerFiles {
-  const { format, indexDigest, diffId, blobSize = source.size, isDecoded = false, isComplete } = made;
+  const { format, indexDigest, diffId, blobSize = source.size, isDecoded = false, data } = made;
   const { units, windows, meta, prefetch, rootOwner } = made.compiled;
   return {
     record: {
@@ -131,7 +145,7 @@ function newFiles(
     units,
     windows,
     meta,
-    isComplete,
+    data,
   };
 }
 

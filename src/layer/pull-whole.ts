@@ -22,6 +22,8 @@ export interface PullWholeOptions {
   readonly diffId: Digest | undefined;
   /** Where the uncompressed archive goes. */
   readonly dataPath: string;
+  /** Whether the file is synced when it returns. */
+  readonly syncs: boolean;
   readonly signal: AbortSignal;
 }
 
@@ -32,7 +34,7 @@ export interface PulledWhole {
 
 /**
  * Fetches a whole blob over several requests, and in the same pass writes what it decodes to, checks its digest and its
- * diffID, and learns where decoding may begin later. The file is synced when it returns.
+ * diffID, and learns where decoding may begin later.
  *
  * @throws DATA_LOSS `blob-digest-mismatch`, `diff-id-mismatch`; INVALID_ARGUMENT `stream-*`, `layer-empty`; RESOURCE_EXHAUSTED
  * `stream-too-large`; as the source and the processors
@@ -58,7 +60,7 @@ export async function pullWhole(options: PullWholeOptions): Promise<PulledWhole>
       checkDiffId(options, diffId);
       // As makeDataFile() has it: the last block of a device is never short.
       await data.truncate(Math.ceil(dataSize / DATA_FILE_BLOCK) * DATA_FILE_BLOCK);
-      await data.sync();
+      if (options.syncs) await data.sync();
       const input = {
         format: "whole",
         codec,

@@ -25,6 +25,7 @@ export interface Expected {
 /** Pulls into a file of a folder. */
 export async function pullTo(dataPath: string, source: BlobSource, expected: Expected): Promise<PulledWhole> {
   return await pullWhole({
+    syncs: true,
     binding,
     source,
     processing: undefined,

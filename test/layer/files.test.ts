@@ -101,7 +101,7 @@ t.test("a layer's folder is whole, found again, measured and deleted", async (t)
   await createLayerFolder({
     root,
     digest: record.digest,
-    make: async () => ({ record, units, meta, windows: Buffer.alloc(0), isComplete: false }),
+    make: async () => ({ record, units, meta, windows: Buffer.alloc(0), data: "nothing" as const }),
   });
   await writeFile(join(layersFolder(root), "new-half"), "");
   const { folder, bitmap, data } = layerPaths(root, record.digest);

@@ -1,4 +1,4 @@
-import { readdir, readFile, writeFile } from "node:fs/promises";
+import { readdir, readFile, truncate, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { gzipSync } from "node:zlib";
 import t from "tap";
@@ -6,6 +6,7 @@ import { parseDigest, sha256, textOfBytes } from "../../src/bytes/index.js";
 import { TOC_DIGEST_ANNOTATION } from "../../src/estargz/index.js";
 import { compileIndex } from "../../src/layer/compile-index.js";
 import type { LayerIndexSource, LayerRequest } from "../../src/layer/index.js";
+import { layerPaths } from "../../src/layer/paths.js";
 import { encodeGzipZinfo, encodeZtoc } from "../../src/soci/index.js";
 import { EngineRig, expectedHashes, hashesBelow, until } from "../../testing/layer/engine-rig.js";
 import { MemorySource } from "../../testing/layer/memory-source.js";
@@ -258,4 +259,27 @@ t.test("a layer with a zTOC has those spans fetched ahead that its index names, 
   function bytesOf(sum: number, span: number): number {
     return sum + checkpoints[span + 1]!.dataOffset - checkpoints[span]!.dataOffset;
   }
+});
+
+t.test("a layer that was fetched whole outlives a crash before its data is on disk", async (t) => {
+  await using rig = await EngineRig.make();
+  const { blob, mediaType: type } = packed.gzip;
+  const { request, source } = requestFor(blob, { kind: "whole", diffId: sha256(archive) });
+  const { bitmap, data } = layerPaths(rig.root, request.digest);
+  const engine = await rig.open();
+  await engine.ensure({ ...request, mediaType: type }, {});
+  const early = await readFile(bitmap);
+  t.same(await hashesBelow(await engine.mountPoint(request.digest)), expectedHashes(files));
+  await engine.close();
+  t.notSame(await readFile(bitmap), early, "the bitmap has its units once they were synced");
+
+  // What the disk has after the machine went down at the worst moment.
+  await writeFile(bitmap, early);
+  await truncate(data, 4096);
+  rig.sources.set(request.digest, source);
+  const again = await rig.open();
+  t.equal(again.status(request.digest).cachedUnits, 0, "nothing that was not synced is believed");
+  const before = source.fetchedBytes;
+  t.same(await hashesBelow(await again.mountPoint(request.digest)), expectedHashes(files));
+  t.ok(source.fetchedBytes > before, "its units came again");
 });
