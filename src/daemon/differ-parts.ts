@@ -1,6 +1,7 @@
 import { join } from "node:path";
 import { createLayerDiffer, createProxyDiffer, differsInOrder, type LayerDiffer } from "../diff/index.js";
 import type { NativeBinding } from "../fuse/index.js";
+import { type ActivatedDifferOptions, activatedDiffer } from "./activated-differ.js";
 import { type CallContext, currentCall, inCall } from "./call-context.js";
 import { OWN_DIFFER } from "./config-diff.js";
 import type { Config } from "./config-keys.js";
@@ -19,8 +20,9 @@ export function differOf(inner: LayerDiffer, context: CallContext): LayerDiffer 
 /** The differs that the config names, in its order. Those of others need not run yet. */
 export async function startDiffer(
   startup: Startup,
-  { config, binding }: { readonly config: Config; readonly binding: NativeBinding },
+  options: ActivatedDifferOptions & { readonly config: Config; readonly binding: NativeBinding },
 ): Promise<LayerDiffer> {
+  const { config, binding } = options;
   const plugins = new Map(proxied(config, "diff"));
   const differs: LayerDiffer[] = [];
   for (const name of config.diff.order) {
@@ -43,7 +45,7 @@ export async function startDiffer(
           now: () => binding.realtimeNanoseconds(),
         }),
       );
-      differs.push(own);
+      differs.push(activatedDiffer(own, options));
     }
   }
   return differsInOrder(differs);

@@ -10,6 +10,7 @@ import {
   namespacedSnapshots,
 } from "../metadata/index.js";
 import { type HeldActivation, type MountManager, openMountManager } from "../mounts/index.js";
+import type { ActivationsInUse } from "./activated-differ.js";
 import type { Config } from "./config-keys.js";
 import type { Startup } from "./startup.js";
 
@@ -38,9 +39,11 @@ export async function startMountManager(
 export function activationNodes({
   metadata,
   manager,
+  inUse,
 }: {
   readonly metadata: Metadata;
   readonly manager: MountManager;
+  readonly inUse: ActivationsInUse;
 }): Collectible {
   return {
     label: "mount",
@@ -49,7 +52,7 @@ export function activationNodes({
     remove: async (key, isKept) => {
       let isRemoved = false;
       for (const activation of manager.list().filter(({ name }) => name === key)) {
-        if (isKept() || isHeld(metadata, activation)) continue;
+        if (isKept() || inUse.has(key) || isHeld(metadata, activation)) continue;
         await manager.deactivate(activation);
         isRemoved = true;
       }

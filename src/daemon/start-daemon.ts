@@ -12,6 +12,7 @@ import {
 } from "../services/index.js";
 import { checkCgroup, Deprecations } from "../settings/index.js";
 import { namespacedSnapshotter } from "../snapshotters/index.js";
+import type { ActivationsInUse } from "./activated-differ.js";
 import { withCallContext } from "./call-context.js";
 import { callMetrics } from "./call-metrics.js";
 import { startCollection } from "./collection.js";
@@ -102,6 +103,7 @@ async function startParts(startup: Startup, options: StartDaemonOptions): Promis
     ]),
   );
   const mounts = await startMountManager(startup, { config, binding });
+  const inUse: ActivationsInUse = new Set();
   const collection = await startup.part(
     "garbage collection",
     () =>
@@ -112,14 +114,14 @@ async function startParts(startup: Startup, options: StartDaemonOptions): Promis
         content,
         snapshotters,
         lazyName: served.find(({ isLazy }) => isLazy)?.name,
-        others: [activationNodes({ metadata, manager: mounts })],
+        others: [activationNodes({ metadata, manager: mounts, inUse })],
         now,
         onRemoved: (node) => publishCollected(events, node),
       }),
     ({ scheduler }) => scheduler.close(),
   );
   const shared = { ...options, ...node, events, content, blobs, snapshotters, served };
-  const differ = await startDiffer(startup, { config, binding });
+  const differ = await startDiffer(startup, { config, binding, manager: mounts, inUse });
   const transfer = await startTransfer(startup, { ...shared, applier: differ });
   const tasks = await startTasks(startup, { ...options, binding, events, mounts });
   const controllers = await startSandboxControllers(startup, { ...options, binding });

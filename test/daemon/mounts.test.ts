@@ -4,14 +4,19 @@ import { join } from "node:path";
 import { Code, ConnectError, createClient } from "@connectrpc/connect";
 import t from "tap";
 import { Containers } from "../../gen/containerd/services/containers/v1/containers_pb.js";
+import { Diff } from "../../gen/containerd/services/diff/v1/diff_pb.js";
 import { Leases } from "../../gen/containerd/services/leases/v1/leases_pb.js";
 import { Mounts } from "../../gen/containerd/services/mounts/v1/mounts_pb.js";
 import { delay } from "../../src/async/index.js";
+import { parseDigest, sha256 } from "../../src/bytes/index.js";
+import { proxyContentStore } from "../../src/content/index.js";
 import { readMountInfo } from "../../src/mounts/index.js";
 import { Cleanup } from "../../testing/rig/cleanup.js";
+import { command } from "../../testing/rig/command.js";
 import { unmountBelow } from "../../testing/rig/containerd.js";
 import { startDaemon } from "../../testing/rig/daemon.js";
 import { socketTransport } from "../../testing/snapshotter-suite/index.js";
+import { rawTar } from "../../testing/tar/index.js";
 
 const headers = { "containerd-namespace": "default" };
 
@@ -104,5 +109,44 @@ t.test(
       code: Code.NotFound,
       rawMessage: 'mount "kept": not found',
     });
+  },
+);
+
+t.test(
+  "a layer is unpacked onto mounts that the mount manager has to make, and compared with them",
+  async (t) => {
+    await using cleanup = new Cleanup();
+    const folder = await mkdtemp(join(tmpdir(), "lazuli-activated-"));
+    cleanup.add(() => rm(folder, { recursive: true, force: true }));
+    cleanup.add(() => unmountBelow(folder));
+    const daemon = await startDaemon({ folder: join(folder, "d") });
+    cleanup.add(() => daemon.stop());
+    await using store = proxyContentStore({ socketPath: daemon.address, namespace: "default" });
+    const bytes = rawTar({ name: "file", content: "text" });
+    const digest = sha256(bytes);
+    const writer = await store.writer({ ref: "layer", total: bytes.length, expected: digest });
+    await writer.write(bytes);
+    await writer.commit({ size: bytes.length, expected: digest, labels: {} });
+    const image = join(folder, "d/root/disk.img");
+    const disk = [
+      { type: "mkfs/loop", source: image, options: ["X-containerd.mkfs.size=16MiB"] },
+      { type: "format/ext4", source: "{{ mount 0 }}" },
+    ];
+    const empty = join(folder, "empty");
+    await mkdir(empty);
+    const mediaType = "application/vnd.oci.image.layer.v1.tar";
+    const diff = createClient(Diff, socketTransport(daemon.address));
+    const layer = { mediaType, digest, size: BigInt(bytes.length) };
+    const { applied } = await diff.apply({ diff: layer, mounts: disk }, { headers });
+    t.equal(applied?.digest, digest);
+    const left = [{ type: "bind", source: empty, options: ["rbind"] }];
+    const made = (await diff.diff({ left, right: disk, mediaType, ref: "r" }, { headers })).diff!;
+    await using reader = await store.open(parseDigest(made.digest));
+    t.match(Buffer.from(await reader.read(0, reader.size)).toString("latin1"), /file[\s\S]*text/);
+    t.same(
+      (await readMountInfo()).filter(({ target }) => target.includes(`${folder}/d/state/io.containerd`)),
+      [],
+    );
+    t.equal((await command("losetup", ["-j", image])).stdout, "");
   },
 );

@@ -9,7 +9,7 @@ import { Content } from "../../gen/containerd/services/content/v1/content_pb.js"
 import { Introspection } from "../../gen/containerd/services/introspection/v1/introspection_pb.js";
 import { Namespaces } from "../../gen/containerd/services/namespaces/v1/namespace_pb.js";
 import { tracingSettings } from "../../src/daemon/tracing-settings.js";
-import { deprecatedChannel } from "../../src/observe/index.js";
+import { deprecatedChannel, type LogRecord, logChannel } from "../../src/observe/index.js";
 import { checkCgroup, Deprecations } from "../../src/settings/index.js";
 import { Cleanup } from "../../testing/rig/cleanup.js";
 import { unmountBelow } from "../../testing/rig/containerd.js";
@@ -149,6 +149,17 @@ t.test("tracingSettings() reads the variables of OpenTelemetry", async (t) => {
     ratio: 0,
     followsParent: false,
   });
+});
+
+t.test("tracingSettings() says that JSON is sent where protobuf is asked for", async (t) => {
+  const records: LogRecord[] = [];
+  using _log = logChannel.subscribe((record) => records.push(record));
+  const wanted = { OTEL_TRACES_EXPORTER: "otlp" };
+  for (const protocol of [undefined, "http/json", "http/protobuf"]) {
+    t.ok(tracingSettings({ ...wanted, OTEL_EXPORTER_OTLP_PROTOCOL: protocol }));
+  }
+  t.match(records, [{ level: "warn", message: /^Traces are sent as http\/json, not as http\/protobuf/ }]);
+  t.equal(records.length, 1);
 });
 
 t.test("Deprecations keep the last use of what will go", async (t) => {
