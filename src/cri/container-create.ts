@@ -9,7 +9,7 @@ import { failedPrecondition, invalidArgument, LazuliError, notFound } from "../e
 import { failurePoint, log } from "../observe/index.js";
 import type { Snapshotter } from "../snapshotters/index.js";
 import type { Accounts, RuntimeSpec } from "../spec/index.js";
-import { containerFolders, specAny, stateWord, stopSignalOf } from "./container-names.js";
+import { containerFolders, rootfsFolder, specAny, stateWord, stopSignalOf } from "./container-names.js";
 import type { ContainerParts } from "./container-parts.js";
 import { carryOut, nriContainer, nriSubject } from "./container-plugins.js";
 import { fillVolume, mappingLabels, prepareOrFind, readAccounts, withRootfs } from "./container-rootfs.js";
@@ -137,7 +137,7 @@ async function createStored(
   });
   prepared.pass();
   const { binding } = parts;
-  const mount = { binding, folder: join(parts.folders.state, "mounts"), signal };
+  const mount = { binding, folder: rootfsFolder(parts.folders), signal };
   const made = await withRootfs(mount, mounts, async (root) => {
     const built = await specFor(parts, creation, { accounts: await readAccounts(binding, root), mapping });
     for (const volume of built.volumes) await fillVolume(binding, { ...volume, root, signal });

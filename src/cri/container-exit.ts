@@ -9,7 +9,7 @@ import { failurePoint, log } from "../observe/index.js";
 import type { ProcessExit } from "../runtime/index.js";
 import type { ContainerParts } from "./container-parts.js";
 import { tellStopped } from "./container-plugins.js";
-import { CRI_NAMESPACE } from "./contract.js";
+import { CRI_NAMESPACE, type CriContainer } from "./contract.js";
 
 const noticed = failurePoint("cri.container.exit-noticed");
 
@@ -75,14 +75,19 @@ export async function noteExit(
   noticed.pass();
   const now = store.containers.find(id);
   if (now === undefined || now.state === "exited") return;
-  const ended = await store.containers.update(id, {
-    state: "exited",
-    pid: 0,
-    finishedAt: exitedAt ?? parts.now(),
-    exitCode: exitStatus,
-    reason: isOom ? OOM_REASON : now.reason || reason || (exitStatus === 0 ? "Completed" : "Error"),
-  });
-  life.ended.resolve();
+  let ended: CriContainer;
+  try {
+    ended = await store.containers.update(id, {
+      state: "exited",
+      pid: 0,
+      finishedAt: exitedAt ?? parts.now(),
+      exitCode: exitStatus,
+      reason: isOom ? OOM_REASON : now.reason || reason || (exitStatus === 0 ? "Completed" : "Error"),
+    });
+  } finally {
+    // Also where the disk is full: it has ended.
+    life.ended.resolve();
+  }
   await tellStopped(parts, ended);
   criEvents.publish({
     containerId: id,

@@ -3,7 +3,7 @@ import { rm } from "node:fs/promises";
 import type { Socket } from "node:net";
 import { dirname } from "node:path";
 import type { Writable } from "node:stream";
-import { deferred, withSignal } from "../async/index.js";
+import { deferred, linkSignals, withSignal } from "../async/index.js";
 import { failedPrecondition, LazuliError } from "../errors/index.js";
 import { log } from "../observe/index.js";
 import { type FifoPaths, makeFifos, openFifoReader, openFifoWriter } from "../pipes/index.js";
@@ -34,6 +34,8 @@ type Taker = (bytes: Uint8Array) => Promise<void>;
 
 /** Clients attached to one process; one more is refused. */
 const ATTACHED_MAX = 64;
+/** A client that takes nothing for this long is let go of, where it would hold back a container that has a log. */
+const SLOW_CLIENT_MS = 30_000;
 
 /** Opens the pipes of a process before it is made, or again after a restart. @throws FAILED_PRECONDITION `fifo-failed` */
 export async function openContainerIo(options: ContainerIoOptions): Promise<ContainerIo> {
@@ -81,11 +83,13 @@ class OpenContainerIo implements ContainerIo {
       const take = streams[name];
       if (take === undefined) return [];
       const taker: Taker = async (bytes) => {
+        using patience = linkSignals([], this.#log === undefined ? undefined : SLOW_CLIENT_MS);
         try {
-          await take(bytes);
+          await withSignal(take(bytes), patience.signal);
         } catch {
           // This client is gone: the others and the log get the bytes all the same.
           gone.resolve();
+          this.#takers[name].delete(taker);
         }
       };
       this.#takers[name].add(taker);

@@ -31,6 +31,11 @@ export function containerFolders(folders: CriFolders, id: string): { root: strin
   };
 }
 
+/** Where root file systems are mounted for a moment. */
+export function rootfsFolder(folders: CriFolders): string {
+  return join(folders.state, "mounts");
+}
+
 /** The folder with one for each container, below CRI's root or state. */
 export function containersFolder(folder: string): string {
   return join(folder, "containers");

@@ -1,10 +1,13 @@
-import { mkdir, mkdtemp, rmdir } from "node:fs/promises";
+import { mkdir, mkdtemp, readdir, rmdir } from "node:fs/promises";
 import { join } from "node:path";
 import type { NativeBinding } from "../fuse/index.js";
 import { type MountSpec, mountAll, unmountAll } from "../mounts/index.js";
+import { failurePoint } from "../observe/index.js";
 import type { Mount, Snapshotter } from "../snapshotters/index.js";
 import type { Accounts } from "../spec/index.js";
 import type { UserMappings } from "./spec/index.js";
+
+const mounted = failurePoint("cri.container.rootfs-mounted");
 
 interface Parts {
   readonly binding: NativeBinding;
@@ -58,6 +61,7 @@ export async function withRootfs<Result>(
   const target = await mkdtemp(join(folder, "rootfs-"));
   try {
     await mountAll({ binding, mounts: mounts.map(readOnly), target, signal });
+    mounted.pass();
     try {
       return await work(target);
     } finally {
@@ -65,6 +69,18 @@ export async function withRootfs<Result>(
     }
   } finally {
     await rmdir(target);
+  }
+}
+
+/** Takes away what withRootfs() left when we were killed. */
+export async function cleanRootfs({ binding, folder }: Omit<Parts, "signal">): Promise<void> {
+  const names = await readdir(folder).catch((thrown: NodeJS.ErrnoException) => {
+    if (thrown.code === "ENOENT") return [];
+    throw thrown;
+  });
+  for (const name of names) {
+    await unmountAll({ binding, target: join(folder, name) });
+    await rmdir(join(folder, name));
   }
 }
 

@@ -19,11 +19,12 @@ import { createContainer } from "./container-create.js";
 import { followOom } from "./container-exit.js";
 import { ContainerLives } from "./container-lives.js";
 import { containerInfo, containerMessage, filteredContainers, statusMessage } from "./container-messages.js";
-import { specOf } from "./container-names.js";
+import { rootfsFolder, specOf } from "./container-names.js";
 import type { ContainerParts, ContainersOptions } from "./container-parts.js";
 import { nriContainer, tellStopped } from "./container-plugins.js";
 import { recoverContainer } from "./container-recover.js";
 import { removeContainer } from "./container-remove.js";
+import { cleanRootfs } from "./container-rootfs.js";
 import { startContainer } from "./container-start.js";
 import { stopContainer } from "./container-stop.js";
 import { containerStreams } from "./container-streams.js";
@@ -222,6 +223,7 @@ async function allDone<Item>(items: readonly Item[], work: (item: Item) => Promi
 }
 
 /** Starts to serve containers; recover() takes up those from before. */
-export function openContainers(options: ContainersOptions): Containers {
+export async function openContainers(options: ContainersOptions): Promise<Containers> {
+  await cleanRootfs({ binding: options.binding, folder: rootfsFolder(options.folders) });
   return new Containers(options);
 }

@@ -87,7 +87,7 @@ export async function runExec(parts: ContainerParts, request: ExecRequest): Prom
     void followSizes(parts, { name, streams, signal: ending.signal });
     const input = io.attach({ ...streams, stdout: undefined, stderr: undefined }, { signal: ending.signal });
     const exitCode = await untilEnd(parts, { request, name, pid, taskPid: container.pid });
-    await drain(parts, { io, name });
+    await drain(parts, { io, name, signal });
     ending.abort();
     await Promise.all([attached, input]);
     return exitCode;
@@ -158,11 +158,16 @@ async function killGroup(pid: number, taskPid: number): Promise<void> {
 /** Output may come from processes that the command left behind. */
 async function drain(
   { settings }: ContainerParts,
-  { io, name }: { readonly io: ContainerIo; readonly name: ProcessName },
+  {
+    io,
+    name,
+    signal,
+  }: { readonly io: ContainerIo; readonly name: ProcessName; readonly signal: AbortSignal },
 ): Promise<void> {
   const { drainExecSyncIoTimeoutMs: timeoutMs } = settings;
-  using deadline = linkSignals([], timeoutMs === 0 ? undefined : timeoutMs);
+  using deadline = linkSignals([signal], timeoutMs === 0 ? undefined : timeoutMs);
   await io.drained({ signal: deadline.signal }).catch(() => {
+    signal.throwIfAborted();
     throw deadlineExceeded(
       `failed to drain exec process ${JSON.stringify(name.execId)} io: failed to drain exec process ${JSON.stringify(name.execId)} io in ${timeoutMs / 1000}s because io is still held by other processes`,
       { subject: name.id, reason: "exec-output-held" },

@@ -36,7 +36,7 @@ async function openRig(t: Test, version: string | undefined) {
     mounts: async () => [],
     remove: async (key: string) => views.delete(key),
   };
-  const containers = openContainers({
+  const containers = await openContainers({
     store,
     leases,
     images: { find: async () => undefined },

@@ -56,6 +56,8 @@ t.test("what a kill leaves of a call is whole or gone after the next start", asy
   await dieIn("cri.container.prepared", () => rig.create(pod, "a"));
   t.same((await rig.runtime.listContainers({})).containers, []);
   t.same(await folders(), []);
+  await dieIn("cri.container.rootfs-mounted", () => rig.create(pod, "a"));
+  t.same(await readdir(join(rig.folder, "state/cri/mounts")), []);
   const a = await rig.create(pod, "a");
 
   await dieIn("cri.container.tasked", () => rig.runtime.startContainer({ containerId: a }));
