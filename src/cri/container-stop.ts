@@ -51,12 +51,12 @@ export async function stopContainer(
   });
 }
 
-/** What has ended meanwhile can't be signalled, and need not. */
+/** What has ended meanwhile, or whose shim has, can't be signalled, and need not: its end is waited for. */
 async function send({ tasks }: ContainerParts, id: string, number: number): Promise<void> {
   try {
     await tasks.kill({ namespace: CRI_NAMESPACE, id, execId: "", signalNumber: number, all: false });
   } catch (thrown) {
-    if (LazuliError.from(thrown).code === "NOT_FOUND") return;
+    if (["NOT_FOUND", "UNAVAILABLE"].includes(LazuliError.from(thrown).code)) return;
     throw within(`failed to stop container ${JSON.stringify(id)}`, thrown);
   }
 }
