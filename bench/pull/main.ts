@@ -30,6 +30,8 @@ interface Round {
   readonly snapshotter: Snapshotter;
   /** Until the image is mounted. */
   readonly seconds: number;
+  /** What came over the link, as long as its bandwidth takes for it: nobody can be faster. */
+  readonly floorSeconds: number | undefined;
 }
 
 async function main(): Promise<void> {
@@ -48,14 +50,14 @@ async function main(): Promise<void> {
   for (let round = 0; round < Number(values.rounds); round += 1) {
     for (const [link, speed] of Object.entries(links)) {
       for (const snapshotter of round % 2 === 0 ? snapshotters : [...snapshotters].reverse()) {
-        const seconds = await pull({
+        const pulled = await pull({
           port: registry.port,
           speed,
           snapshotter,
           binFolder: join(newer, "bin"),
         });
-        rounds.push({ link, snapshotter, seconds });
-        console.error(`${link}: ${snapshotter}: ${seconds.toFixed(2)} s`);
+        rounds.push({ link, snapshotter, ...pulled });
+        console.error(`${link}: ${snapshotter}: ${pulled.seconds.toFixed(2)} s`);
       }
     }
   }
@@ -70,7 +72,7 @@ async function pull(options: {
   readonly speed: { readonly rttMs: number; readonly bitsPerSecond: number } | undefined;
   readonly snapshotter: Snapshotter;
   readonly binFolder: string;
-}): Promise<number> {
+}): Promise<Pick<Round, "seconds" | "floorSeconds">> {
   const { port, speed, snapshotter, binFolder } = options;
   await using cleanup = new Cleanup();
   const target = { host: "127.0.0.1", port };
@@ -89,7 +91,9 @@ async function pull(options: {
     below: lab.folder,
   });
   await command("ls", [mounted.folder]);
-  return (performance.now() - started) / 1000;
+  const seconds = (performance.now() - started) / 1000;
+  const bytes = link?.bytesDown ?? 0;
+  return { seconds, floorSeconds: speed === undefined ? undefined : (bytes * 8) / speed.bitsPerSecond };
 }
 
 function print(facts: Record<string, string>, rounds: readonly Round[]): void {
@@ -105,10 +109,18 @@ function print(facts: Record<string, string>, rounds: readonly Round[]): void {
           .map(({ seconds }) => seconds),
       );
     const [theirs, ours] = [of("overlayfs"), of("lazuli")];
+    const floors = rounds
+      .filter((round) => round.link === link)
+      .flatMap(({ floorSeconds }) => floorSeconds ?? []);
     const shown = ({ median, least, greatest }: typeof ours): string =>
       `${median.toFixed(2)} (${least.toFixed(2)} to ${greatest.toFixed(2)})`;
     console.log(
       `  ${link.padEnd(20)} containerd ${shown(theirs)}   lazuli ${shown(ours)}   ${(ours.median / theirs.median).toFixed(2)}`,
+    );
+    if (floors.length === 0) continue;
+    const floor = spreadOf(floors).median;
+    console.log(
+      `  ${"".padEnd(20)} floor ${floor.toFixed(2)}: bytes / bandwidth, which both have to wait for; beyond it ${((ours.median - floor) / (theirs.median - floor)).toFixed(2)}`,
     );
   }
 }
