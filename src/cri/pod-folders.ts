@@ -87,8 +87,10 @@ export async function removePodFiles(request: {
   readonly binding: MountBinding;
   readonly folders: PodFolders;
 }): Promise<void> {
+  const { binding, folders } = request;
   await unmountPodFiles(request);
-  for (const folder of [request.folders.root, request.folders.state]) {
+  await unmountAll({ binding, target: folders.userns });
+  for (const folder of [folders.root, folders.state]) {
     await rm(folder, { recursive: true, force: true });
   }
 }

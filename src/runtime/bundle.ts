@@ -142,7 +142,7 @@ function remappedRootGroup(spec: AnyValue | undefined): number | undefined {
   if (spec === undefined) return undefined;
   try {
     const { linux } = JSON.parse(Buffer.from(spec.value).toString("utf8")) as Spec;
-    if (linux?.namespaces?.some(({ type, path }) => type === "user" && !path) !== true) return undefined;
+    if (linux?.namespaces?.some(({ type }) => type === "user") !== true) return undefined;
     const root = linux.gidMappings?.find(({ containerID }) => containerID === 0);
     return Number.isSafeInteger(root?.hostID) ? root?.hostID : undefined;
   } catch {
@@ -153,7 +153,7 @@ function remappedRootGroup(spec: AnyValue | undefined): number | undefined {
 
 interface Spec {
   readonly linux?: {
-    readonly namespaces?: readonly { readonly type?: string; readonly path?: string }[];
+    readonly namespaces?: readonly { readonly type?: string }[];
     readonly gidMappings?: readonly { readonly containerID?: number; readonly hostID?: number }[];
   };
 }

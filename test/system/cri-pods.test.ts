@@ -17,6 +17,9 @@ import { Cleanup } from "../../testing/rig/cleanup.js";
 import { startDaemon } from "../../testing/rig/daemon.js";
 import { socketTransport } from "../../testing/snapshotter-suite/socket-client.js";
 
+// Daemons start, are killed and start again beside other tests.
+t.setTimeout(240_000);
+
 const run = promisify(execFile);
 /** Interfaces of the host have at most 15 characters. */
 let bridges = 0;
@@ -165,9 +168,11 @@ async function killed(pid: number): Promise<void> {
   while (await isRunning(pid)) await new Promise((resolve) => setTimeout(resolve, 10));
 }
 
+/** A process whose first thread has ended may still have its files open in others. */
 async function isRunning(pid: number): Promise<boolean> {
   const stat = await readFile(`/proc/${pid}/stat`, "utf8").catch(() => undefined); // It is gone.
-  return stat !== undefined && !/\) Z /.test(stat);
+  if (stat === undefined) return false;
+  return !/\) Z /.test(stat) || (await names(`/proc/${pid}/task`)).length > 1;
 }
 
 async function pidOf(
