@@ -144,7 +144,11 @@ async function createStored(
     return built;
   });
   const withDevices = await parts.devices.inject(made.spec, parts.isCdiEnabled ? made.cdiDevices : []);
-  const record = recordOf(creation, { name, processLabel: made.processLabel, now: parts.now() });
+  const config = await withImageIds(parts, creation.config);
+  const record = recordOf(
+    { ...creation, config },
+    { name, processLabel: made.processLabel, now: parts.now() },
+  );
   const container: CriContainer = { record, ...newStatus };
   const spec = await adjusted(parts, { container, spec: withDevices, undo, signal });
   await parts.store.containers.add(container, {
@@ -325,6 +329,20 @@ async function adjusted(
   const { spec: wanted, ...effects } = await nri.createContainer(subject, { signal });
   await carryOut(parts, effects);
   return wanted;
+}
+
+/** The status of a container tells which images its volumes are. */
+async function withImageIds(
+  { images }: ContainerParts,
+  config: Creation["config"],
+): Promise<Creation["config"]> {
+  if (config.mounts.every(({ image }) => image === undefined)) return config;
+  const mounts = config.mounts.map(async (mount) => {
+    if (mount.image === undefined) return mount;
+    const found = await images.find(mount.image.image);
+    return { ...mount, image: { ...mount.image, imageRef: found?.id ?? "" } };
+  });
+  return { ...config, mounts: await Promise.all(mounts) };
 }
 
 function recordOf(

@@ -10,6 +10,8 @@ import { signalNumber } from "./signal-number.js";
 const SIGKILL = 9;
 /** setTimeout() takes no more; about 24 days. */
 const TIMEOUT_MS_MAX = 2 ** 31 - 1;
+/** Until the end of a container whose shim has gone is known. */
+const LOST_SHIM_MS = 10_000;
 const DEFAULT_SIGNAL = "SIGTERM";
 
 /** StopContainer: the stop signal, then after the timeout SIGKILL. Nothing happens to one that does not run. */
@@ -51,12 +53,21 @@ export async function stopContainer(
   });
 }
 
-/** What has ended meanwhile, or whose shim has, can't be signalled, and need not: its end is waited for. */
-async function send({ tasks }: ContainerParts, id: string, number: number): Promise<void> {
+/** What has ended meanwhile can't be signalled, and need not; its connection may be closed before its end is stored. */
+async function send({ tasks, lives }: ContainerParts, id: string, number: number): Promise<void> {
   try {
     await tasks.kill({ namespace: CRI_NAMESPACE, id, execId: "", signalNumber: number, all: false });
   } catch (thrown) {
-    if (["NOT_FOUND", "UNAVAILABLE"].includes(LazuliError.from(thrown).code)) return;
+    const { code } = LazuliError.from(thrown);
+    if (code === "NOT_FOUND") return;
+    if (code === "UNAVAILABLE") {
+      using patience = linkSignals([], LOST_SHIM_MS);
+      const isEnded = await lives.waitEnded(id, patience.signal).then(
+        () => true,
+        () => false,
+      );
+      if (isEnded) return;
+    }
     throw within(`failed to stop container ${JSON.stringify(id)}`, thrown);
   }
 }

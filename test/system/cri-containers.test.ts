@@ -77,6 +77,8 @@ t.test("containers live and end as a kubelet asks", async (t) => {
     });
     t.equal((await rig.exec(id, "cat", "/vol/data/deep/file")).stdout, "from the image\n");
     t.equal((await rig.exec(id, "cat", "/part/file")).stdout, "from the image\n");
+    const { mounts } = await rig.status(id);
+    t.match(mounts, [{ image: { imageRef: /^sha256:/ } }, { image: { imageRef: /^sha256:/ } }]);
     t.match(await rig.exec(id, "sh", "-c", "echo x > /part/file"), { stderr: /Read-only/, exitCode: 1 });
     await t.rejects(
       rig.create(pod, "outside", { mounts: [{ ...mount, imageSubPath: "data/outside" }] }),
