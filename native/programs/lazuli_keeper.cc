@@ -164,10 +164,33 @@ void giveAll(int socket, bool withDescriptors) {
   sendFrame(socket, &end, sizeof end, -1);
 }
 
+/** The only descriptor of a message; -1, and all of them closed, where there are more. */
+int takeDescriptor(msghdr& message) {
+  int only = -1;
+  bool isOne = true;
+  for (cmsghdr* part = CMSG_FIRSTHDR(&message); part != nullptr; part = CMSG_NXTHDR(&message, part)) {
+    if (part->cmsg_level != SOL_SOCKET || part->cmsg_type != SCM_RIGHTS) continue;
+    const size_t count = (part->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+    for (size_t index = 0; index < count; index++) {
+      int fd = -1;
+      memcpy(&fd, CMSG_DATA(part) + index * sizeof fd, sizeof fd);
+      if (only >= 0) {
+        isOne = false;
+        close(fd);
+      } else {
+        only = fd;
+      }
+    }
+  }
+  if (isOne || only < 0) return only;
+  close(only);
+  return -1;
+}
+
 /** False for what is no whole request. A descriptor that came along is in `request` even then. */
 bool receive(int socket, uint8_t (&bytes)[FRAME_MAX], Request& request) {
   iovec piece{bytes, sizeof bytes};
-  // Room for one: the kernel drops what more there is.
+  // Room for one, which alignment makes two; the kernel drops what more there is.
   alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))] = {};
   msghdr message{};
   message.msg_iov = &piece;
@@ -175,10 +198,8 @@ bool receive(int socket, uint8_t (&bytes)[FRAME_MAX], Request& request) {
   message.msg_control = control;
   message.msg_controllen = sizeof control;
   const ssize_t length = recvmsg(socket, &message, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
-  for (cmsghdr* part = CMSG_FIRSTHDR(&message); part != nullptr; part = CMSG_NXTHDR(&message, part)) {
-    if (part->cmsg_level != SOL_SOCKET || part->cmsg_type != SCM_RIGHTS) continue;
-    if (part->cmsg_len == CMSG_LEN(sizeof(int))) memcpy(&request.fd, CMSG_DATA(part), sizeof(int));
-  }
+  if (length < 0) return false;
+  request.fd = takeDescriptor(message);
   if (length < HEADER_BYTES || (message.msg_flags & MSG_CTRUNC) != 0) return false;
   request.op = static_cast<char>(bytes[0]);
   request.nameLength = bytes[1];

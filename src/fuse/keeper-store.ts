@@ -18,6 +18,10 @@ const SOCKET_NAME = "keeper.sock";
 /** A keeper that was started answers within this, or it has failed. */
 const START_WAIT_MS = 3_000;
 const START_POLL_MS = 2;
+const START_AGAIN_MS = 100;
+
+/** Of a keeper that is not there, or ends just now. */
+const goneCodes: ReadonlySet<string> = new Set(["ENOENT", "ECONNREFUSED", "ECONNRESET", "EPIPE"]);
 
 /** Where the program may lie, seen from this file: in the package when compiled (dist/src/fuse), and when run from source. */
 const places = ["../../../build/Release/lazuli-keeper", "../../build/Release/lazuli-keeper"];
@@ -129,26 +133,43 @@ class KeeperStore implements DescriptorStore {
     bytes.writeUInt8(name.length, 1);
     bytes.writeUInt16LE(facts.length, 2);
     bytes.write(name + facts, HEADER_BYTES, "latin1");
-    const { binding } = this.#options;
     const until = performance.now() + START_WAIT_MS;
-    for (let isStarted = false; ; isStarted = true) {
-      try {
-        const answer = await binding.exchange(this.#path, bytes, fds, HELD_MAX);
+    let startAt = 0;
+    for (;;) {
+      const answer = await this.#exchange(bytes, { fds, isLast: performance.now() > until });
+      if (answer !== undefined) {
         this.#watch();
         return answer;
-      } catch (thrown) {
-        const { code } = thrown as NodeJS.ErrnoException;
-        if ((code !== "ENOENT" && code !== "ECONNREFUSED") || performance.now() > until || this.#isClosed) {
-          throw unavailable(`Cannot ask the keeper: ${LazuliError.from(thrown).message}`, {
-            subject: this.#path,
-            reason: "keeper-unavailable",
-            cause: thrown,
-          });
-        }
       }
-      if (!isStarted) this.#start();
+      // More than once: one that is ending keeps the place of the next one for a moment.
+      if (performance.now() >= startAt) {
+        this.#start();
+        startAt = performance.now() + START_AGAIN_MS;
+      }
       await sleep(START_POLL_MS);
     }
+  }
+
+  /** undefined: nobody is there, or it ended before it answered. */
+  async #exchange(
+    bytes: Buffer,
+    options: { readonly fds: readonly number[]; readonly isLast: boolean },
+  ): Promise<{ data: Buffer; fds: number[] } | undefined> {
+    let cause: unknown;
+    try {
+      const answer = await this.#options.binding.exchange(this.#path, bytes, options.fds, HELD_MAX);
+      if (answer.data.length > 0) return answer;
+    } catch (thrown) {
+      cause = thrown;
+    }
+    const isGone = cause === undefined || goneCodes.has((cause as NodeJS.ErrnoException).code ?? "");
+    if (isGone && !options.isLast && !this.#isClosed) return undefined;
+    const why = cause === undefined ? "it ended" : LazuliError.from(cause).message;
+    throw unavailable(`Cannot ask the keeper: ${why}`, {
+      subject: this.#path,
+      reason: "keeper-unavailable",
+      cause,
+    });
   }
 
   #start(): void {
@@ -171,6 +192,8 @@ class KeeperStore implements DescriptorStore {
     socket.unref();
     // "close" follows.
     socket.on("error", () => undefined);
+    // Nothing comes, but its end is only seen by who reads.
+    socket.resume();
     socket.write(Buffer.from("W\0\0\0", "latin1"));
     socket.on("close", () => {
       this.#watching = undefined;

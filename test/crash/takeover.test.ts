@@ -1,9 +1,17 @@
+import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import t from "tap";
 import { delay } from "../../src/async/index.js";
 import { type ReadersResult, stallsAfter, startReaders } from "../../testing/crash/readers.js";
 import { Supervisor } from "../../testing/crash/supervisor.js";
-import { type TakeoverRig, takeoverRig } from "../../testing/crash/takeover-rig.js";
+import {
+  keeperPid,
+  mountsBelow,
+  type TakeoverRig,
+  takeoverRig,
+  untilEnded,
+  untilLogged,
+} from "../../testing/crash/takeover-rig.js";
 import { Cleanup } from "../../testing/rig/cleanup.js";
 
 t.setTimeout(0);
@@ -13,7 +21,7 @@ const SEED = Number(process.env.LAZULI_SEED ?? 20260821);
 const READERS = 50;
 const LAZY_READERS = 20;
 /** The registry takes so long for each request: bytes are missing through many kills. */
-const REQUEST_DELAY_MS = 60;
+const REQUEST_DELAY_MS = 40;
 /** A kill comes so long after a start, at most: before the server answers, while it does, and in between. */
 const LIFE_MAX_MS = 700;
 
@@ -28,18 +36,17 @@ function numbersFrom(seed: number): () => number {
 
 function stallText(result: ReadersResult, moments: readonly number[]): string {
   const stalls = stallsAfter(moments, result);
-  const at = (share: number): string =>
-    (stalls[Math.min(stalls.length - 1, Math.floor(stalls.length * share))] ?? 0).toFixed(0);
-  return `stalls of ${stalls.length} kills: median ${at(0.5)} ms, p99 ${at(0.99)} ms, longest ${at(1)} ms; longest read ${result.longestMs.toFixed(0)} ms`;
+  const at = (share: number): string => (stalls[Math.floor((stalls.length - 1) * share)] ?? 0).toFixed(0);
+  return `stalls of ${stalls.length}: median ${at(0.5)} ms, p99 ${at(0.99)} ms, longest ${at(1)} ms; longest read ${result.longestMs.toFixed(0)} ms`;
 }
 
 /** Files of a layer that is here, and of one that comes slowly. */
 async function fiftyReaders(rig: TakeoverRig) {
   const cached = await rig.mountLayer({ name: "cached", sizes: Array(10).fill(1_500_000) });
-  const lazy = await rig.mountLayer({ name: "lazy", sizes: Array(LAZY_READERS * 4).fill(260_000) });
+  const lazy = await rig.mountLayer({ name: "lazy", sizes: Array(LAZY_READERS * 3).fill(260_000) });
   const warm = await startReaders({
     listFile: join(rig.folder, "warm.json"),
-    threads: cached.files.map((file) => [{ ...file, mode: "once" }]),
+    threads: cached.files.map((file) => [{ ...file, mode: "all" }]),
   });
   t.match(await warm.stop(), { failed: [], wrong: [] }, "all is read once");
   rig.registry.script({ path: /blobs/, act: { delayMs: REQUEST_DELAY_MS } });
@@ -69,6 +76,8 @@ for (const [mount, kills] of [
     const readers = await fiftyReaders(rig);
     const moments: number[] = [];
     for (let kill = 0; kill < kills; kill += 1) {
+      // Every second one is killed while it starts.
+      if (kill % 2 === 0) await server.ready();
       await delay(random() * LIFE_MAX_MS);
       moments.push(Date.now());
       await server.end("SIGKILL");
@@ -114,4 +123,57 @@ t.test("SIGTERM and --takeover fail no read, and the new server has the mounts",
   t.same(result.wrong, [], "wrong bytes");
   t.equal(result.stuck, 0, "stuck readers");
   t.comment(`${result.files} files read; ${stallText(result, moments)}`);
+});
+
+t.test("a keeper that is killed is replaced; with the server, layers are mounted anew", async (t) => {
+  await using cleanup = new Cleanup();
+  const rig = await takeoverRig(cleanup);
+  const server = new Supervisor({ ...rig, logFile: join(rig.folder, "lazuli.log") });
+  cleanup.add(() => server.stop());
+  await server.ready();
+  const layer = await rig.mountLayer({ name: "one", sizes: [200_000, 300_000] });
+  const read = async (files = layer.files): Promise<ReadersResult> => {
+    const listFile = join(rig.folder, "one.json");
+    const all = files.map((file) => ({ ...file, mode: "all" as const }));
+    return await (await startReaders({ listFile, threads: [all] })).stop();
+  };
+  t.match(await read(), { files: 2, failed: [], wrong: [] });
+
+  const first = await keeperPid(rig.state);
+  process.kill(first, "SIGTERM");
+  process.kill(first, "SIGKILL");
+  const log = await untilLogged(rig, /Stored the FUSE sessions again/);
+  t.notMatch(log, /Cannot keep/);
+  await server.end("SIGKILL");
+  await server.ready();
+  t.match(await read(), { files: 2, failed: [], wrong: [] }, "the new keeper had the mount");
+
+  process.kill(server.pid, "SIGSTOP");
+  process.kill(await keeperPid(rig.state), "SIGKILL");
+  await server.end("SIGKILL");
+  await server.ready();
+  const { failed } = await read();
+  t.equal(failed.length, 2, "who had the old mount gets errors");
+  t.ok(
+    failed.every((text) => /Input\/output error|not connected/.test(text)),
+    failed.join(),
+  );
+  const again = await rig.mountSnapshot({ name: "again", parent: "one" });
+  const files = layer.files.map((file) => ({ ...file, path: file.path.replace(layer.folder, again.folder) }));
+  t.match(await read(files), { files: 2, failed: [], wrong: [] }, "the next user gets a new mount");
+});
+
+t.test("a stop takes unused mounts away, and a keeper that holds nothing ends with its folder", async (t) => {
+  await using cleanup = new Cleanup();
+  const rig = await takeoverRig(cleanup);
+  const server = new Supervisor({ ...rig, logFile: join(rig.folder, "lazuli.log") });
+  cleanup.add(() => server.stop());
+  await server.ready();
+  t.match(await mountsBelow(rig.state), [join(rig.state, "data")]);
+  const keeper = await keeperPid(rig.state);
+  await server.stop();
+  t.same(await mountsBelow(rig.state), []);
+  await rm(rig.state, { recursive: true });
+  await untilEnded(keeper);
+  t.pass("the keeper ended");
 });

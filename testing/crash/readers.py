@@ -2,8 +2,8 @@
 
     readers.py LIST SECONDS_MAX
 
-LIST is JSON: for each thread [{"path", "sha256", "mode": "once" | "again"}]. "once" reads the file one time: the
-first reader of bytes that are not here yet. "again" reads it until told to stop. The page cache loses each file that was
+LIST is JSON: for each thread [{"path", "sha256", "mode": "all" | "once" | "again"}]. "all" and "once" read the file one
+time: the first reader of bytes that are not here yet, "once" unless told to stop before. "again" reads it until told to stop. The page cache loses each file that was
 read. Ends when a line comes on stdin, and prints JSON: counts, failures, and the times of slow reads.
 """
 import hashlib
@@ -64,7 +64,7 @@ def read(entry):
 
 def work(entries):
     for entry in entries:
-        if entry["mode"] == "once" and not stopping.is_set():
+        if entry["mode"] == "all" or (entry["mode"] == "once" and not stopping.is_set()):
             read(entry)
     again = [entry for entry in entries if entry["mode"] == "again"]
     turn = 0

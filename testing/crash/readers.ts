@@ -10,8 +10,8 @@ const program = fileURLToPath(new URL("../../../testing/crash/readers.py", impor
 const STOP_WAIT_SECONDS = 30;
 
 export interface ReaderFile extends KnownFile {
-  /** Read one time, or until the end; the page cache loses it each time. */
-  readonly mode: "once" | "again";
+  /** Read one time, one time unless stopped before, or until stopped; the page cache loses it each time. */
+  readonly mode: "all" | "once" | "again";
 }
 
 export interface ReadersResult {
@@ -55,13 +55,17 @@ export async function startReaders(options: {
   };
 }
 
-/** From each of these moments to the first answer of a read that was waiting then, in milliseconds, the shortest first. */
+/**
+ * From each of these moments to the first answer of a read that was waiting then, in milliseconds, the shortest first.
+ * Without those where the next moment came before an answer.
+ */
 export function stallsAfter(moments: readonly number[], { slow }: ReadersResult): number[] {
   return moments
-    .map((moment) =>
-      slow.filter(([begin, end]) => begin < moment && end > moment).map(([, end]) => end - moment),
-    )
-    .filter((waits) => waits.length > 0)
-    .map((waits) => Math.min(...waits))
+    .map((moment, index) => {
+      const ends = slow.filter(([begin, end]) => begin < moment && end > moment).map(([, end]) => end);
+      const first = Math.min(...ends);
+      return first < (moments[index + 1] ?? Number.POSITIVE_INFINITY) ? first - moment : undefined;
+    })
+    .filter((stall) => stall !== undefined)
     .sort((a, b) => a - b);
 }

@@ -1,8 +1,9 @@
 import { createHash } from "node:crypto";
-import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { delay } from "../../src/async/index.js";
 import { type Digest, sha256 } from "../../src/bytes/index.js";
 import { createProxySnapshotter, type ProxySnapshotter } from "../../src/snapshotters/index.js";
 import { labelNames } from "../../src/snapshotters/labels.js";
@@ -30,15 +31,19 @@ export interface TakeoverRig {
   /** Programs and arguments of the server. */
   readonly words: readonly string[];
   client(): ProxySnapshotter;
+  /** Mounts an active snapshot on a committed one. */
+  mountSnapshot(options: { readonly name: string; readonly parent: string }): Promise<MountedSnapshot>;
   /** Makes a lazy layer of these files, and mounts it with an overlay over it, as a container would see it. */
   mountLayer(options: { readonly name: string; readonly sizes: readonly number[] }): Promise<MountedLayer>;
 }
 
-export interface MountedLayer {
-  readonly digest: Digest;
-  /** Of the snapshot that is mounted. */
+export interface MountedSnapshot {
   readonly key: string;
   readonly folder: string;
+}
+
+export interface MountedLayer extends MountedSnapshot {
+  readonly digest: Digest;
   readonly files: readonly KnownFile[];
 }
 
@@ -84,6 +89,7 @@ export async function takeoverRig(
     registry,
     words: [lazuliProgram, "snapshotter", "--config", configFile],
     client,
+    mountSnapshot: async (snapshot) => await mountSnapshot({ ...snapshot, folder, client: client() }),
     mountLayer: async (layer) => await mountLayer({ ...layer, folder, registry, client: client() }),
   };
 }
@@ -98,22 +104,31 @@ async function mountLayer(options: {
   const { name, sizes, folder, client } = options;
   const files = sampleFiles(name, sizes);
   const digest = await addLazyLayer({ ...options, files });
-  const target = join(folder, "mounted", name);
-  await mkdir(target, { recursive: true });
-  const key = `active-${name}`;
-  const mounts = await client.prepare({ key, parent: name, labels: {} });
-  for (const { type, source, options: words } of mounts) {
-    await command("mount", ["-t", type, "-o", words.join(","), source, target]);
-  }
+  const snapshot = await mountSnapshot({ name, parent: name, folder, client });
   return {
+    ...snapshot,
     digest,
-    key,
-    folder: target,
     files: files.map(({ name: path, content }) => ({
-      path: join(target, path),
+      path: join(snapshot.folder, path),
       sha256: createHash("sha256").update(content).digest("hex"),
     })),
   };
+}
+
+async function mountSnapshot(options: {
+  readonly name: string;
+  readonly parent: string;
+  readonly folder: string;
+  readonly client: ProxySnapshotter;
+}): Promise<MountedSnapshot> {
+  const { name, parent, folder, client } = options;
+  const target = join(folder, "mounted", name);
+  await mkdir(target, { recursive: true });
+  const key = `active-${name}`;
+  for (const { type, source, options: words } of await client.prepare({ key, parent, labels: {} })) {
+    await command("mount", ["-t", type, "-o", words.join(","), source, target]);
+  }
+  return { key, folder: target };
 }
 
 /** A committed lazy snapshot of this name. */
@@ -139,4 +154,41 @@ export async function addLazyLayer(options: {
   );
   if (answer !== "ALREADY_EXISTS") throw new Error(`The layer ${name} is not lazy: ${answer}`);
   return digest;
+}
+
+/** The keeper of a state folder. */
+export async function keeperPid(state: string): Promise<number> {
+  for (const name of await readdir("/proc")) {
+    if (!/^\d+$/.test(name)) continue;
+    const words = (await readFile(`/proc/${name}/cmdline`, "latin1").catch(() => "")).split("\0");
+    if (words[0]?.endsWith("/lazuli-keeper") && words[1] === join(state, "keeper")) return Number(name);
+  }
+  throw new Error(`No keeper runs for ${state}`);
+}
+
+/** What is mounted below a folder. */
+export async function mountsBelow(folder: string): Promise<string[]> {
+  const lines = (await readFile("/proc/self/mountinfo", "utf8")).split("\n");
+  return lines.map((line) => line.split(" ")[4] ?? "").filter((target) => target.startsWith(`${folder}/`));
+}
+
+const TRIES = 1_000;
+const PAUSE_MS = 10;
+
+/** Waits until the server's log has such text; returns all of it. */
+export async function untilLogged(rig: Pick<TakeoverRig, "folder">, wanted: RegExp): Promise<string> {
+  for (let attempt = 0; attempt < TRIES; attempt += 1) {
+    const text = await readFile(join(rig.folder, "lazuli.log"), "utf8");
+    if (wanted.test(text)) return text;
+    await delay(PAUSE_MS);
+  }
+  throw new Error(`The log has no ${wanted}`);
+}
+
+export async function untilEnded(pid: number): Promise<void> {
+  for (let attempt = 0; attempt < TRIES; attempt += 1) {
+    if ((await readFile(`/proc/${pid}/stat`, "latin1").catch(() => "")) === "") return;
+    await delay(PAUSE_MS);
+  }
+  throw new Error(`Process ${pid} goes on`);
 }
