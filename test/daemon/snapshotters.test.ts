@@ -100,7 +100,7 @@ t.test(
     `,
     });
     cleanup.add(() => daemon.stop());
-    const names = ["overlayfs", "copy", "plain", "btrfs", "other", "host"];
+    const names = ["overlayfs", "native", "copy", "plain", "btrfs", "other", "host"];
 
     const introspection = createClient(Introspection, socketTransport(daemon.address));
     const { plugins } = await introspection.plugins({ filters: ["type==io.containerd.snapshotter.v1"] });
