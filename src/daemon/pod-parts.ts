@@ -3,7 +3,8 @@ import { CRI_NAMESPACE } from "../cri/index.js";
 import { ContainerTable } from "../metadata/index.js";
 import type { NriState } from "../nri/index.js";
 import type { TaskManager } from "../runtime/index.js";
-import { type CriParts, type CriPartsOptions, startCri } from "./cri-parts.js";
+import type { CriPartsOptions } from "./cri-base.js";
+import { type CriParts, startCri } from "./cri-parts.js";
 import { startNri } from "./nri-parts.js";
 import type { Startup } from "./startup.js";
 

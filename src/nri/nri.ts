@@ -343,7 +343,9 @@ class NriRuntime implements Nri {
       const updates = await this.#inTurn(async () => {
         if (this.#holds > 0) return undefined;
         const state = await this.#options.currentState();
-        const wanted = await synchronizePlugin(plugin, state);
+        // Part of its joining: one that looks at all that runs may take as long as for its registration.
+        const timeoutMs = Math.max(this.#options.registrationTimeoutMs, this.#options.requestTimeoutMs);
+        const wanted = await synchronizePlugin(plugin, state, { timeoutMs });
         join();
         return wanted;
       });

@@ -136,13 +136,13 @@ export class NriPlugin {
   }
 
   /**
-   * One call within the request's timeout. Undefined: the plugin hung, crashed or talked nonsense, and is disconnected.
+   * One call within the request's timeout, or `timeoutMs`. Undefined: the plugin hung, crashed or talked nonsense, and is disconnected.
    * @throws what the plugin answered, and CANCELED by `signal`
    */
   async call<I extends DescMessage, O extends DescMessage>(
     method: DescMethodUnary<I, O>,
     request: MessageInitShape<I>,
-    options: { readonly signal?: AbortSignal | undefined } = {},
+    options: { readonly signal?: AbortSignal | undefined; readonly timeoutMs?: number } = {},
   ): Promise<MessageShape<O> | undefined> {
     try {
       return await this.#attempt(method, request, options);
@@ -157,13 +157,13 @@ export class NriPlugin {
   async #attempt<I extends DescMessage, O extends DescMessage>(
     method: DescMethodUnary<I, O>,
     request: MessageInitShape<I>,
-    options: { readonly signal?: AbortSignal | undefined },
+    options: { readonly signal?: AbortSignal | undefined; readonly timeoutMs?: number },
   ): Promise<MessageShape<O> | undefined> {
     if (this.#isClosed) return undefined;
     try {
       return await this.#client.call(method, request, {
         signal: options.signal,
-        timeoutMs: this.#options.requestTimeoutMs,
+        timeoutMs: options.timeoutMs ?? this.#options.requestTimeoutMs,
       });
     } catch (thrown) {
       const error = LazuliError.from(thrown);

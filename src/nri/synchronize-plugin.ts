@@ -27,11 +27,12 @@ interface Part {
 export async function synchronizePlugin(
   plugin: NriPlugin,
   state: NriState,
+  { timeoutMs }: { readonly timeoutMs: number },
 ): Promise<readonly ContainerUpdate[]> {
   const parts = partsOf(state);
   for (const [index, part] of parts.entries()) {
     const more = index < parts.length - 1;
-    const answer = await plugin.call(PluginService.method.synchronize, { ...part, more });
+    const answer = await plugin.call(PluginService.method.synchronize, { ...part, more }, { timeoutMs });
     if (answer === undefined) return [];
     if (!more) return answer.update;
     if (!answer.more || answer.update.length > 0) {
