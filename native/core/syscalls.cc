@@ -4,6 +4,7 @@
 #include <poll.h>
 #include <sys/mount.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
 #include <sys/un.h>
@@ -200,6 +201,11 @@ int64_t realtimeNanoseconds() {
   timespec now{};
   if (clock_gettime(CLOCK_REALTIME, &now) != 0) throw SystemCallError(errno, "clock_gettime");
   return static_cast<int64_t>(now.tv_sec) * 1'000'000'000 + now.tv_nsec;
+}
+
+void makeFifo(const std::string& path, mode_t mode) {
+  if (mkfifo(path.c_str(), mode) != 0) throw SystemCallError(errno, "mkfifo", path);
+  if (chmod(path.c_str(), mode) != 0) throw SystemCallError(errno, "chmod", path);
 }
 
 std::pair<FileDescriptor, FileDescriptor> makeSocketPair() {

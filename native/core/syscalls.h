@@ -1,5 +1,7 @@
 #pragma once
 
+#include <sys/types.h>
+
 #include <cstddef>
 #include <cstdint>
 #include <optional>
@@ -88,6 +90,8 @@ Message exchange(const std::string& path, std::span<const uint8_t> data, std::sp
 /** Asks the kernel to send again what was read from an open /dev/fuse and not answered. False before Linux 6.9. */
 bool askToResend(int fuseFd);
 int64_t realtimeNanoseconds();
+/** With exactly this mode, whatever the umask is. */
+void makeFifo(const std::string& path, mode_t mode);
 std::pair<FileDescriptor, FileDescriptor> makeSocketPair();
 
 }  // namespace lazuli

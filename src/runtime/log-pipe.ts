@@ -1,9 +1,11 @@
-import { execFile } from "node:child_process";
 import { close as closeFile, constants, fstat, open as openFile } from "node:fs";
 import { Socket } from "node:net";
 import { promisify } from "node:util";
 import { failedPrecondition } from "../errors/index.js";
+import type { NativeBinding } from "../fuse/index.js";
 import { type LogLevel, log } from "../observe/index.js";
+
+export type FifoBinding = Pick<NativeBinding, "makeFifo">;
 
 /** Characters of a line; what is longer is cut into more lines. */
 const LINE_LENGTH_MAX = 16 * 1024;
@@ -25,9 +27,10 @@ const levels: Readonly<Record<string, LogLevel>> = {
 export async function openLogPipe(options: {
   readonly path: string;
   readonly id: string;
+  readonly binding: FifoBinding;
 }): Promise<Disposable> {
-  const { path, id } = options;
-  await makeFifo(path);
+  const { path, id, binding } = options;
+  makeFifo(binding, path);
   const descriptor = await promisify(openFile)(path, constants.O_RDWR | constants.O_NONBLOCK);
   const facts = await promisify(fstat)(descriptor);
   if (!facts.isFIFO()) {
@@ -44,12 +47,14 @@ export async function openLogPipe(options: {
   return { [Symbol.dispose]: () => pipe.destroy() };
 }
 
-async function makeFifo(path: string): Promise<void> {
+const PRIVATE_MODE = 0o700;
+
+function makeFifo(binding: FifoBinding, path: string): void {
   try {
-    await promisify(execFile)("mkfifo", ["-m", "700", path]);
+    binding.makeFifo(path, PRIVATE_MODE);
   } catch (thrown) {
     // A bundle from before our start has it.
-    if (!String((thrown as { stderr?: unknown }).stderr).includes("File exists")) throw thrown;
+    if ((thrown as NodeJS.ErrnoException).code !== "EEXIST") throw thrown;
   }
 }
 

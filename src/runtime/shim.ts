@@ -15,7 +15,7 @@ import {
 } from "./bootstrap.js";
 import { type Bundle, type BundleFolders, bundleFile, deleteBundle, writeBundleFile } from "./bundle.js";
 import type { ProcessExit } from "./contract.js";
-import { openLogPipe } from "./log-pipe.js";
+import { type FifoBinding, openLogPipe } from "./log-pipe.js";
 import { type ProgramResult, runProgram } from "./run-program.js";
 import { connectShim, type ShimConnection } from "./shim-connection.js";
 import { ShimTasks } from "./shim-tasks.js";
@@ -34,7 +34,7 @@ export interface ShimSettings {
   readonly version: string;
   readonly isDebug: boolean;
   readonly timeouts: RuntimeTimeouts;
-  readonly binding: MountBinding;
+  readonly binding: MountBinding & FifoBinding;
 }
 
 /** A connection to the shim of one task; tasks of a sandbox have one each to the same shim. */
@@ -66,7 +66,7 @@ export async function startShim(
 ): Promise<Shim> {
   const { bundle, program } = request;
   await writeBundleFile(bundle, { name: "shim-binary-path", text: program });
-  const pipe = await openLogPipe({ path: `${bundle.path}/log`, id: bundle.id });
+  const pipe = await openLogPipe({ path: `${bundle.path}/log`, id: bundle.id, binding: settings.binding });
   try {
     const address = await runStart(settings, { ...request, signal });
     await writeBundleFile(bundle, { name: "bootstrap.json", text: bootstrapJson(address) });
@@ -117,7 +117,9 @@ export async function loadShim(settings: ShimSettings, bundle: Bundle): Promise<
   const address = json === undefined ? parseBootstrap(Buffer.from(plain ?? "")) : parseBootstrapJson(json);
   const sandboxId = (await bundleFile(bundle, "sandbox")) ?? "";
   const pipe =
-    sandboxId === "" ? await openLogPipe({ path: `${bundle.path}/log`, id: bundle.id }) : undefined;
+    sandboxId === ""
+      ? await openLogPipe({ path: `${bundle.path}/log`, id: bundle.id, binding: settings.binding })
+      : undefined;
   try {
     return await connectedShim(settings, { bundle, program, address, sandboxId, pipe, isNew: false });
   } catch (thrown) {
