@@ -17,10 +17,10 @@ busybox_tree() {
   printf '%s\n' root:x:0:0:root:/root:/bin/sh daemon:x:1:1:daemon:/usr/sbin:/bin/false \
     bin:x:2:2:bin:/bin:/bin/false sys:x:3:3:sys:/dev:/bin/false sync:x:4:100:sync:/bin:/bin/sync \
     mail:x:8:8:mail:/var/spool/mail:/bin/false www-data:x:33:33:www-data:/var/www:/bin/false \
-    operator:x:37:37:operator:/var:/bin/false default-user:x:1000:1000::/home:/bin/sh \
+    operator:x:37:37:operator:/var:/bin/false default-user:x:1001:1001::/home:/bin/sh \
     nobody:x:65534:65534:nobody:/home:/bin/false >"$1/etc/passwd"
   printf '%s\n' root:x:0: daemon:x:1: bin:x:2: sys:x:3: adm:x:4: tty:x:5: disk:x:6: mail:x:8: wheel:x:10:root www-data:x:33: \
-    users:x:100: default-user:x:1000: group-defined-in-image:x:50000:default-user nogroup:x:65534: >"$1/etc/group"
+    users:x:100: default-user:x:1001: group-defined-in-image:x:50000:default-user nogroup:x:65534: >"$1/etc/group"
 }
 
 # An image of one more layer: image NAME FROM TREE
@@ -96,6 +96,10 @@ user user-uid 1002
 user user-username www-data
 user user-uid-group 1003:1004
 user user-username-group www-data:100
+# Only this image has an account with the user id 1000: containerd's TestUIDNoGID wants none in busybox.
+mkdir -p mark-predefined-group/etc
+sed 's/:1001:1001:/:1000:1000:/' base/etc/passwd >mark-predefined-group/etc/passwd
+sed 's/default-user:x:1001:/default-user:x:1000:/' base/etc/group >mark-predefined-group/etc/group
 user predefined-group 1000
 for name in latest tag digest one two three tags all; do user "plain-$name"; done
 
