@@ -135,6 +135,7 @@ void StreamIndexer::writeData() {
   while (const std::optional<DataBlockPointer> block = toWrite_.pop()) {
     writeBlock(**block);
     spanDigests_.add(**block);
+    tarHeaders_.add((*block)->filled());
     end = (*block)->offset + (*block)->length;
   }
   spanDigests_.finish();

@@ -24,7 +24,7 @@ namespace lazuli {
  *
  *     push() ─▶ decode ─┬─▶ digests of the blob and its ranges
  *                       ├─▶ digest of the data
- *                       └─▶ digests of the spans and the file, or headers of the tar
+ *                       └─▶ headers of the tar, digests of the spans, and the file
  *
  * Memory is bounded by the queues between them, and by spans and windows, which dataSizeMax and spanBytes bound.
  */
@@ -40,7 +40,7 @@ class StreamIndexer {
 
   struct Options {
     SpanScanner::Codec codec;
-    /** A regular file; emptied. Without one only headers of the tar are kept, and spans have no digests of data. */
+    /** A regular file; emptied. Without one spans have no digests of data. */
     std::optional<FileDescriptor> data;
     uint64_t spanBytes;
     bool keepsWindows;
@@ -63,7 +63,7 @@ class StreamIndexer {
     /** WINDOW_BYTES a span, or empty. */
     std::vector<uint8_t> windows;
     uint64_t streamCount;
-    /** As TarHeaders has them; empty where there is a file. */
+    /** As TarHeaders has them. */
     std::vector<uint8_t> tarHeaders;
   };
 

@@ -15,7 +15,7 @@ export interface StreamIndexerOptions {
   readonly codec: "gzip" | "zstd" | "raw";
   /**
    * A regular file, open for writing; duplicated, and emptied first. Blocks of zeros become holes. Not synced. Without
-   * one, `tarHeaders` is what is kept of the data, and `spans` have zeros in the place of digests of data.
+   * one, `tarHeaders` is all that is kept of the data, and `spans` have zeros in the place of digests of data.
    */
   readonly dataFd: number | undefined;
   /**
@@ -61,7 +61,7 @@ export interface IndexedStream {
   /** Members of gzip, frames of zstd (skippable ones too), 1 for raw. */
   readonly streamCount: number;
   /**
-   * Without a file: what reading the entries of a tar needs of it, as records of offset and length (64 bits, little
+   * What reading the entries of a tar needs of it, as records of offset and length (64 bits, little
    * endian) and so many bytes, in the order of their offsets; at most 64 MiB. What can't be followed is not there.
    */
   readonly tarHeaders: Buffer;

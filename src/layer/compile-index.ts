@@ -2,10 +2,10 @@ import { createHash, type Hash } from "node:crypto";
 import { type FileHandle, open } from "node:fs/promises";
 import { type Digest, digestAlgorithm } from "../bytes/index.js";
 import { type BlockSize, writeErofs } from "../erofs/index.js";
-import { dataLoss, unimplemented } from "../errors/index.js";
+import { dataLoss, LazuliError, unimplemented } from "../errors/index.js";
 import { type CompiledToc, compileToc } from "../estargz/index.js";
 import { type CompiledZtoc, compileZtoc } from "../soci/index.js";
-import { compileTar, readTar } from "../tar/index.js";
+import { type CompiledTar, compileTar, readTar, readTarHeaders } from "../tar/index.js";
 import type { DirectoryNode } from "../tree/index.js";
 import { encodeUnitTable, readSpans, type UnitTable, unitsOfSpans } from "../units/index.js";
 import { compileZstdChunked } from "../zstdchunked/index.js";
@@ -52,7 +52,13 @@ export async function compileIndex(input: CompileInput): Promise<CompiledIndex> 
       return await fromArchive(input);
     case "archive":
       await requireDiffId(input);
-      return await fromArchive({ ...input, codec: "raw", spans: NOTHING, windows: NOTHING });
+      return await fromArchive({
+        ...input,
+        codec: "raw",
+        spans: NOTHING,
+        windows: NOTHING,
+        tarHeaders: NOTHING,
+      });
   }
 }
 
@@ -99,8 +105,7 @@ async function fromArchive(input: Omit<WholeInput, "format">): Promise<CompiledI
   const { codec, dataPath, dataSize, blobSize } = input;
   const file = await open(dataPath, "r");
   try {
-    const entries = readTar({ size: dataSize, read: async (range) => await readFrom(file, range) });
-    const { root, needsCopy } = await compileTar({ entries, tarSize: dataSize });
+    const { root, needsCopy } = await treeOf(input, file);
     if (needsCopy.some(({ parts }) => parts.length > 0)) {
       throw unimplemented("Cannot show the layer from its archive: it has sparse files", {
         reason: "tar-sparse",
@@ -122,6 +127,23 @@ async function fromArchive(input: Omit<WholeInput, "format">): Promise<CompiledI
   } finally {
     await file.close();
   }
+}
+
+/** From the headers that were kept while the archive came by; from the archive itself where they are not enough. */
+async function treeOf(
+  { tarHeaders, dataSize: size }: Pick<WholeInput, "tarHeaders" | "dataSize">,
+  file: FileHandle,
+): Promise<CompiledTar> {
+  if (tarHeaders.length > 0) {
+    try {
+      const entries = readTarHeaders({ size, headers: bufferOf(tarHeaders) });
+      return await compileTar({ entries, tarSize: size });
+    } catch (thrown) {
+      if (!(thrown instanceof LazuliError) || thrown.reason !== "tar-headers-missing") throw thrown;
+    }
+  }
+  const entries = readTar({ size, read: async (range) => await readFrom(file, range) });
+  return await compileTar({ entries, tarSize: size });
 }
 
 async function requireDiffId({ dataPath, dataSize, diffId }: ArchiveInput): Promise<void> {

@@ -37,6 +37,7 @@ export interface WholeInput {
   /** As the native StreamIndexer gave them. */
   readonly spans: Uint8Array;
   readonly windows: Uint8Array;
+  readonly tarHeaders: Uint8Array;
 }
 
 /** A complete archive, to compare with what an index said of it. Its units are not asked for. */

@@ -53,7 +53,8 @@ export async function pullWhole(options: PullWholeOptions): Promise<PulledWhole>
       dataSizeMax: WHOLE_DATA_BYTES_MAX,
     });
     try {
-      const { blobSha256, blobSize, dataSha256, dataSize, spans, windows } = await fed(indexer, options);
+      const indexed = await fed(indexer, options);
+      const { blobSha256, blobSize, dataSha256, dataSize, spans, windows, tarHeaders } = indexed;
       const diffId = digestOf(dataSha256);
       // What processors are given was compared on the way to them; what they make has no digest of its own.
       if (processing === undefined) checkBlob(source, digestOf(blobSha256));
@@ -69,6 +70,7 @@ export async function pullWhole(options: PullWholeOptions): Promise<PulledWhole>
         blobSize,
         spans: forThread(spans),
         windows: forThread(windows),
+        tarHeaders: forThread(tarHeaders),
       } as const;
       return { input, diffId };
     } finally {

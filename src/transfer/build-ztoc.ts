@@ -83,7 +83,7 @@ export async function buildZtoc(options: BuildZtocOptions): Promise<BuiltZtoc> {
 async function readPass(options: BuildZtocOptions, codec: "gzip" | "raw"): Promise<LayerPass> {
   const indexed = await indexTar({ ...options, indexer: makeLayerIndexer(options, codec, undefined) });
   const { dataSize: size, tarHeaders: headers } = indexed;
-  if (size === 0) throw refuse("layer-empty", "it has no bytes");
+  if (indexed.spans.length === 0) throw refuse("layer-empty", "it has no bytes");
   try {
     return { indexed, ...(await collect(readTarHeaders({ size, headers }), size)) };
   } catch (thrown) {
