@@ -2,7 +2,7 @@ import { linkSignals } from "../async/index.js";
 import { LazuliError } from "../errors/index.js";
 import { log } from "../observe/index.js";
 
-type Undo = (options: { readonly signal: AbortSignal }) => Promise<unknown> | void;
+type Undo = (options: { readonly signal: AbortSignal }) => Promise<unknown> | undefined;
 
 /** Longest time for undoing all of one pod, as containerd's `cri.defercleanup`. */
 const UNDO_TIMEOUT_MS = 60_000;

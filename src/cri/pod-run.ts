@@ -29,7 +29,7 @@ export async function runPod(parts: PodParts, request: RunPod): Promise<string> 
   const { record, handler } = newPod(parts, request);
   const rollback = new Rollback();
   store.pods.reserve(record);
-  rollback.add("name", () => store.pods.release(record));
+  rollback.add("name", async () => store.pods.release(record));
   const steps = new PodSteps(parts, { record, handler, rollback, signal: request.signal });
   using _hold = parts.nri?.holdSynchronization();
   try {
