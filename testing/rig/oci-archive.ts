@@ -10,6 +10,7 @@ export interface ImageConfig {
   readonly Cmd?: readonly string[];
   readonly Env?: readonly string[];
   readonly WorkingDir?: string;
+  readonly Labels?: Readonly<Record<string, string>>;
 }
 
 /** Packs layer tars into an OCI archive that `ctr images import` takes, with gzip layers. */
