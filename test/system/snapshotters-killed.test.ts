@@ -67,15 +67,15 @@ t.test("a killed lazuli snapshotter leaves no mount, no tree and no row", async 
   await node.stop("SIGKILL");
   await node.start();
   const after = await mountsBelow(...places);
-  const layerMount = new RegExp(`^${node.lazuli.state}/layers/\\d+c erofs$`);
+  const layerMount = new RegExp(`^${node.lazuli.state}/layers/\\d+c? erofs$`);
   t.same(
     after.filter((mount) => !layerMount.test(mount)),
     before,
     "no mount but of layers",
   );
-  // A complete layer outlives its last snapshot for some minutes, and its mount needs no server.
+  // A layer outlives its last snapshot for some minutes, and its mounts a killed server: through FUSE, and on its file.
   const { layers } = JSON.parse((await node.lazuli.lazuli(["status", "--json"])).stdout);
-  t.ok(after.length - before.length <= layers.length, "no mount of a layer that lazuli does not know");
+  t.ok(after.length - before.length <= 2 * layers.length, "no mount of a layer that lazuli does not know");
   await node.stop("SIGTERM");
   const program = join(projectRoot, "bin/lazuli");
   const checked = await command(program, ["fsck", "--config", node.lazuli.configFile], { allow: [1] });
