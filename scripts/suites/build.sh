@@ -38,4 +38,6 @@ go build -tags "no_btrfs no_zfs no_devmapper" -o "$folder/bin/" ./cmd/containerd
 cd "$folder/cri-tools"
 go test -c -o "$folder/bin/critest" ./cmd/critest
 go build -o "$folder/bin/crictl" ./cmd/crictl
+# critest starts it by its name for --parallel.
+go build -o "$folder/bin/ginkgo" ./vendor/github.com/onsi/ginkgo/v2/ginkgo
 echo "built in $folder/bin: $(ls "$folder/bin" | tr '\n' ' ')"
