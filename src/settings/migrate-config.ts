@@ -1,4 +1,5 @@
 import { isDeepStrictEqual } from "node:util";
+import { nearestWord } from "../errors/index.js";
 import type { ContainerdConfig } from "./containerd-files.js";
 import { migrateProxyPlugins, migrateStreamProcessors } from "./migrate-programs.js";
 import { migrateRegistry } from "./migrate-registry.js";
@@ -7,7 +8,6 @@ import { migrateRuntimes } from "./migrate-runtimes.js";
 import { migrateSnapshotters } from "./migrate-snapshotters.js";
 import { limitText, NOTHING } from "./migrate-values.js";
 import { Migration } from "./migration.js";
-import { nearestWord } from "../errors/index.js";
 import { isTomlTable, takeAt } from "./toml-tables.js";
 
 /** Our config from one of containerd: what has a meaning here is taken, the rest is listed with why it is not. */

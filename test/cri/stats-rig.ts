@@ -101,7 +101,7 @@ export function podOf(id: string, made: MadePod = {}): Pod {
       cniResult: undefined,
       updated: undefined,
       processLabel: "",
-    isStopped: false,
+      isStopped: false,
     },
     state,
     pid,

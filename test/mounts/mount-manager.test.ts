@@ -176,7 +176,10 @@ t.test("activate() leaves nothing of mounts that fail half-way, and says why", a
     spec("mkfs/loop", join(root, "tiny"), "X-containerd.mkfs.size=1k"),
     spec("format/ext4", "{{ mount 0 }}"),
   ];
-  await t.rejects(manager.activate({ ...request, name: "x", mounts: tiny }), { code: "UNKNOWN", message: /^failed format / });
+  await t.rejects(manager.activate({ ...request, name: "x", mounts: tiny }), {
+    code: "UNKNOWN",
+    message: /^failed format /,
+  });
   t.notOk(existsSync(join(root, "tiny")), "no image is left without a file system");
 });
 
