@@ -19,7 +19,7 @@ const SETTLING_PAUSE_MS = 250;
 t.setTimeout(0);
 
 interface Left {
-  /** Network namespaces, mounts, shims and further processes, FIFOs, folders of cgroups, addresses, routes. */
+  /** Pods, network namespaces, mounts, shims and other processes, files and FIFOs, cgroups, addresses, routes. */
   readonly things: readonly string[];
   readonly openFiles: number;
 }
@@ -73,7 +73,7 @@ t.test("commands in a container and clients of its first process leave nothing",
       await client.closed;
       t.equal(client.text(1), `line ${index}\n`);
     },
-    // The kubelet's connection breaks: its command is left without a reader.
+    // The kubelet's connection breaks: its command is left without a client.
     async (index: number) => {
       await using client = await streamed(await url("exec", ["sh", "-c", "echo here; head -n 1"]));
       await client.until(1, "here");
@@ -89,12 +89,16 @@ t.test("commands in a container and clients of its first process leave nothing",
   const many = (work: (index: number) => Promise<void>) => async (group: number) => {
     await Promise.all(Array.from({ length: AT_ONCE }, (_, index) => work(group * AT_ONCE + index)));
   };
+  const inside = async (): Promise<number> =>
+    (await rig.exec(id, "sh", "-c", "echo /proc/[0-9]*")).stdout.split(" ").length;
+  const alone = await inside();
   await many(exec)(0);
   await attach(0);
   const before = await leftOf(rig, [pod, id]);
   const ended = await memoryOver(rig, { count: Math.ceil(EXECS / AT_ONCE), one: many(exec) });
   const attached = await memoryOver(rig, { count: Math.ceil(ATTACHES / AT_ONCE), one: many(attach) });
   t.strictSame(await moreThan(before, { rig, ids: [pod, id] }), nothing);
+  t.equal(await inside(), alone, "no process is left in the container");
   t.ok(ended.grownBytes < MEMORY_SLACK_BYTES, `memory grew by ${ended.grownBytes} bytes by commands`);
   t.ok(attached.grownBytes < MEMORY_SLACK_BYTES, `memory grew by ${attached.grownBytes} bytes by clients`);
 });
