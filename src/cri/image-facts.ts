@@ -65,6 +65,18 @@ export async function readSpecification(store: ContentStore, id: Digest): Promis
   };
 }
 
+/** The labels that an image's maker gave it. @throws as readImageFacts() */
+export async function readImageLabels(
+  store: ContentStore,
+  target: TargetDescriptor,
+  platform: Platform,
+): Promise<Readonly<Record<string, unknown>>> {
+  const { id } = await readImageFacts(store, target, platform);
+  const { config } = await readSpecification(store, id);
+  const labels = (config as { readonly Labels?: unknown } | undefined)?.Labels;
+  return typeof labels === "object" && labels !== null ? (labels as Record<string, unknown>) : {};
+}
+
 const specificationKeys = [
   "created",
   "author",

@@ -10,6 +10,7 @@ export type * from "./contract.js";
 export { CRI_NAMESPACE } from "./contract.js";
 export { CriEventQueue, type CriEventQueueOptions } from "./events.js";
 export type { FsInfoOptions } from "./fs-info.js";
+export { readImageLabels } from "./image-facts.js";
 export { type ImageServiceOptions, imageService } from "./image-service.js";
 export { type CriImagesOptions, criImages, type ServedImages } from "./images.js";
 export { type CriFolders, podFolders } from "./pod-folders.js";

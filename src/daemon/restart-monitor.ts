@@ -1,6 +1,6 @@
 import { delay } from "../async/index.js";
 import { LazuliError } from "../errors/index.js";
-import type { ContainerRow, ContainerTable, NamespaceTable } from "../metadata/index.js";
+import type { ContainerRow, ContainerTable, Labels, NamespaceTable } from "../metadata/index.js";
 import { log } from "../observe/index.js";
 import { type RestartChange, restartChange, restartLabels, type TaskStatus } from "./restart-policy.js";
 
@@ -25,6 +25,8 @@ export interface RestartMonitorOptions {
   readonly namespaces: NamespaceTable;
   readonly containers: ContainerTable;
   readonly tasks: RestartTasks;
+  /** What the maker of the container's image wrote, which clients copy to the container; undefined: nobody knows. */
+  readonly imageLabels: (container: ContainerRow) => Promise<Readonly<Record<string, unknown>> | undefined>;
   /** Tells of each change that was made. */
   readonly onUpdated: (container: ContainerRow) => void;
   readonly intervalMs?: number;
@@ -74,7 +76,10 @@ async function reconcileOne(
   { signal }: CallOptions,
 ): Promise<void> {
   try {
-    const change = restartChange(container.labels, await options.tasks.status(container, { signal }));
+    const status = await options.tasks.status(container, { signal });
+    if (restartChange(container.labels, status) === undefined) return;
+    const labels = ownLabels(container.labels, await options.imageLabels(container));
+    const change = restartChange(labels, status);
     if (change !== undefined) await apply(change, { ...options, container, signal });
   } catch (thrown) {
     if (signal.aborted) return;
@@ -87,6 +92,18 @@ async function reconcileOne(
       reason,
     });
   }
+}
+
+/**
+ * The labels without those that say what the image's do: a restart, and the program that its output goes to, are the
+ * operator's to want, not those of whoever made the image (CVE-2026-53488). Where nobody knows the image's, no program.
+ */
+function ownLabels(labels: Labels, imageLabels: Readonly<Record<string, unknown>> | undefined): Labels {
+  const isOwn = ([key, value]: readonly [string, string]): boolean => {
+    if (imageLabels === undefined) return key !== restartLabels.logUri || !value.startsWith("binary");
+    return !Object.hasOwn(imageLabels, key) || imageLabels[key] !== value;
+  };
+  return Object.fromEntries(Object.entries(labels).filter(isOwn));
 }
 
 async function apply(

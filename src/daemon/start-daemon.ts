@@ -160,6 +160,7 @@ async function startParts(startup: Startup, options: StartDaemonOptions): Promis
         tasks,
         snapshotters,
         events,
+        content,
         intervalMs: config.restart.intervalMs,
         now,
       }),

@@ -106,7 +106,9 @@ t.test("reconcile() counts and starts again, and goes on when one fails", async 
     },
   };
   const signal = new AbortController().signal;
-  await reconcile({ containers, namespaces, tasks, onUpdated: ({ id }) => updated.push(id) }, { signal });
+  const imageLabels = async (): Promise<Record<string, unknown>> => ({});
+  const onUpdated = ({ id }: { readonly id: string }): number => updated.push(id);
+  await reconcile({ containers, namespaces, tasks, imageLabels, onUpdated }, { signal });
   t.same(done.sort(), ["end again", "end gone", "end over", "start again file:///log 2"]);
   t.same(updated.sort(), ["again", "gone"]);
   t.match(containers.get({ namespace: "b", id: "again" }).labels, { kept: "1", [label("count")]: "2" });
@@ -127,9 +129,42 @@ t.test("startRestartMonitor() looks at once and ends when it is disposed of", as
       end: async () => undefined,
       start: async () => isStarted?.(),
     },
+    imageLabels: async () => ({}),
     onUpdated: () => undefined,
   });
   await started;
   await monitor[Symbol.asyncDispose]();
   t.equal(containers.get({ namespace: "a", id: "one" }).labels[label("count")], "1");
 });
+
+t.test(
+  "reconcile() obeys no label that the image brought, and no program where the image is not known",
+  async (t) => {
+    const { containers, namespaces, make } = await rig(t);
+    const program = "binary:///bin/of-the-image";
+    await make("a", "brought", { status: "running", loguri: program });
+    await make("a", "partly", { status: "running", loguri: program });
+    await make("a", "own", { status: "running", loguri: program });
+    await make("a", "unknown", { status: "running", loguri: program });
+    const imagesLabels: Record<string, Record<string, string> | undefined> = {
+      brought: labels({ status: "running", loguri: program }),
+      partly: labels({ loguri: program }),
+      own: labels({ loguri: "binary:///bin/another" }),
+    };
+    const started: string[] = [];
+    const tasks: RestartTasks = {
+      status: async () => undefined,
+      end: async () => undefined,
+      start: async ({ container, logUri }) => {
+        started.push(`${container.id} ${logUri}`);
+      },
+    };
+    const imageLabels: (one: { readonly id: string }) => Promise<Record<string, string> | undefined> =
+      async ({ id }) => imagesLabels[id];
+    await reconcile(
+      { containers, namespaces, tasks, imageLabels, onUpdated: () => undefined },
+      { signal: new AbortController().signal },
+    );
+    t.same(started.sort(), [`own ${program}`, "partly ", "unknown "]);
+  },
+);

@@ -2,6 +2,7 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import t from "tap";
+import type { ContentStore, NamespacedContent } from "../../src/content/index.js";
 import { startRestarts } from "../../src/daemon/restarts.js";
 import { notFound } from "../../src/errors/index.js";
 import { createEventExchange } from "../../src/events/index.js";
@@ -88,7 +89,8 @@ async function restarted(
     for await (const { topic } of events.subscribe([], { signal: ending.signal })) topics.push(topic);
   })();
   const snapshotters = new Map([["overlayfs", served]]);
-  const restarts = startRestarts({ metadata, tasks, snapshotters, events, intervalMs: 10_000, now });
+  const content = { for: () => ({}) as ContentStore } as Partial<NamespacedContent> as NamespacedContent;
+  const restarts = startRestarts({ metadata, tasks, snapshotters, events, content, intervalMs: 10_000, now });
   await started;
   await restarts[Symbol.asyncDispose]();
   ending.abort();
