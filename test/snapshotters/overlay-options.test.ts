@@ -78,7 +78,7 @@ t.test("the label of the upper layer is shown and never stored", async (t) => {
   });
   t.same(updated.labels, { own: "other", [label]: upper(2) });
   const found: string[] = [];
-  for await (const { name } of snapshotter.walk([`labels."${label}"==${upper(2)}`])) found.push(name);
+  for await (const { name } of snapshotter.walk([`labels."${label}"=="${upper(2)}"`])) found.push(name);
   t.same(found, ["box"]);
   await shown.close();
   const hidden = await openOverlayfs(folder);

@@ -37,6 +37,7 @@ t.test(
     const { plugins } = await introspection.plugins({ filters: ["type==io.containerd.snapshotter.v1"] });
     t.same(Object.fromEntries(plugins.map(({ id, capabilities }) => [id, capabilities])), {
       overlayfs: ["remap-ids", "only-remap-ids"],
+      native: [],
       told: ["rebase", "remap-ids", "only-remap-ids"],
       lazy: ["rebase", "remap-ids", "only-remap-ids"],
       slow: ["rebase", "remap-ids"],
