@@ -14,6 +14,9 @@ export interface KeptAttachment {
   readonly capabilities: Readonly<Record<string, unknown>>;
 }
 
+/** Ends the name of a file that is being written. */
+const UNFINISHED = ".new";
+
 /** The kept attachments of all pods: a file each, in a folder that a reboot empties as it takes the namespaces. */
 export class AttachmentFiles {
   readonly #folder: string;
@@ -25,8 +28,8 @@ export class AttachmentFiles {
   async put(kept: KeptAttachment): Promise<void> {
     await mkdir(this.#folder, { recursive: true, mode: 0o700 });
     const path = this.#pathOf(kept);
-    await writeFile(`${path}.new`, JSON.stringify(kept), { mode: 0o600 });
-    await rename(`${path}.new`, path);
+    await writeFile(path + UNFINISHED, JSON.stringify(kept), { mode: 0o600 });
+    await rename(path + UNFINISHED, path);
   }
 
   async remove(kept: Pick<KeptAttachment, "id" | "interface">): Promise<void> {
@@ -47,6 +50,15 @@ export class AttachmentFiles {
       }
     }
     return found;
+  }
+
+  /** Removes what a kill left of writes for pods that are not meant; nobody writes for those. */
+  async clean(isKept: (id: string) => boolean): Promise<void> {
+    const names = await readdir(this.#folder).catch(() => []); // No folder: nobody was attached yet.
+    for (const name of names) {
+      if (!name.endsWith(UNFINISHED) || isKept(name.split("@", 1)[0]!)) continue;
+      await rm(join(this.#folder, name), { force: true });
+    }
   }
 
   #pathOf({ id, interface: name }: Pick<KeptAttachment, "id" | "interface">): string {

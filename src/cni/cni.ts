@@ -70,6 +70,7 @@ export function openCni(options: CniOptions): Cni {
       }
     }
     if (failures.length > 0) throw failures[0];
+    await files.clean((id) => id !== attachment.id);
   };
   return {
     status: async ({ signal } = {}) => await statusOf(options, signal),
@@ -183,6 +184,7 @@ async function collect(parts: {
       warn(kept.network.name, thrown);
     }
   }
+  await files.clean((id) => ids.has(id));
   const status = await statusOf(options, signal);
   if (!status.isReady) return;
   for (const network of status.networks) {

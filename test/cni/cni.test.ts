@@ -96,6 +96,8 @@ t.test("remove() works with the config and the namespace gone, collect() takes w
   }
   await rm(conf);
   await cni.remove({ id: "pod-1", netns: "", ...plain });
+  // What a kill leaves in the middle of a write.
+  await writeFile(join(folders.stateFolder, "pod-4@eth0.json.new"), "{");
   await cni.collect({ ids: new Set(["pod-3"]) });
   t.strictSame(
     (await readdir(folders.stateFolder)).map((name) => name.split("@")[0]),
