@@ -35,4 +35,13 @@ export {
 export { type LayerEngineOptions, type OpenLayerEngine, openLayerEngine } from "./layer-engine.js";
 export { layerSmall } from "./make-layer.js";
 export type { Rung } from "./mount-ladder.js";
+export type {
+  ReplayFigures,
+  ReplayHandle,
+  ReplayMeasure,
+  ReplayPart,
+  ReplayPlan,
+  ReplayRange,
+  ReplayState,
+} from "./replay-contract.js";
 export type { SchedulerFigures } from "./scheduler.js";
