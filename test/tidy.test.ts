@@ -11,6 +11,7 @@ const rooms = [
   "bytes",
   "async",
   "observe",
+  "traces",
   "filters",
   "pipes",
   "tree",
