@@ -7,6 +7,8 @@ export interface Demand {
   readonly read: bigint;
   readonly first: number;
   readonly last: number;
+  /** A replay was about to fetch it. */
+  readonly isExpected: boolean;
   readonly since: number;
 }
 
@@ -16,11 +18,18 @@ export class Demands {
   readonly #digest: string;
   readonly #ledger: UnitLedger;
   readonly #clock: Clock;
+  readonly #onServed: ((waitedMs: number) => void) | undefined;
 
-  constructor(options: { readonly digest: string; readonly ledger: UnitLedger; readonly clock: Clock }) {
+  constructor(options: {
+    readonly digest: string;
+    readonly ledger: UnitLedger;
+    readonly clock: Clock;
+    readonly onServed?: ((waitedMs: number) => void) | undefined;
+  }) {
     this.#digest = options.digest;
     this.#ledger = options.ledger;
     this.#clock = options.clock;
+    this.#onServed = options.onServed;
   }
 
   get size(): number {
@@ -45,6 +54,17 @@ export class Demands {
       if (demand.first <= last && demand.last >= first) return true;
     }
     return false;
+  }
+
+  /** The first missing unit of this range that a read waits for. */
+  firstMissing(first: number, last: number): number | undefined {
+    let found: number | undefined;
+    for (const demand of this.#demands.values()) {
+      const from = Math.max(first, demand.first);
+      const to = Math.min(found ?? last, demand.last);
+      if (from <= to) found = this.#ledger.firstMissing(from, to) ?? found;
+    }
+    return found;
   }
 
   /** Takes out a read whose process gave up. */
@@ -84,6 +104,8 @@ export class Demands {
 
   #leave(demand: Demand, outcome: "served" | "failed" | "interrupted"): void {
     this.#demands.delete(demand.read);
-    demandChannel.publish({ digest: this.#digest, outcome, waitedMs: this.#clock.now() - demand.since });
+    const waitedMs = this.#clock.now() - demand.since;
+    demandChannel.publish({ digest: this.#digest, outcome, waitedMs });
+    if (outcome === "served") this.#onServed?.(waitedMs);
   }
 }

@@ -1,6 +1,7 @@
 import { channel } from "../observe/index.js";
+import type { ReplayFigures, ReplayMeasure } from "./replay-contract.js";
 
-/** Why bytes were asked for: somebody waits, the layer's landmark, nobody, or the layer's index. */
+/** Why bytes were asked for: somebody waits, a replay, nobody, or the layer's index. */
 export type FetchPriority = TransferPriority | "index" | "whole";
 /** Why units are fetched. */
 export type TransferPriority = "demand" | "prefetch" | "background";
@@ -48,3 +49,14 @@ export const mountedChannel = channel<{
 
 /** No unit of the layer is missing any more. */
 export const completeChannel = channel<{ digest: string; units: number }>("lazuli:layer.complete");
+
+/** A replay asks for nothing more. */
+export const replayEndedChannel = channel<Omit<ReplayFigures, "start">>("lazuli:layer.replay-ended");
+
+/** A replay was held against what a start touched. */
+export const replayMeasuredChannel = channel<
+  Pick<ReplayMeasure, keyof ReplayMeasure> & { readonly label: string }
+>("lazuli:layer.replay-measured");
+
+/** So much of a layer is being read that the rest is fetched at full speed. */
+export const fillJumpedChannel = channel<{ digest: string }>("lazuli:layer.fill-jumped");

@@ -33,6 +33,7 @@ import { type ProbeOptions, probeLadder, type Rung } from "./mount-ladder.js";
 import { layerPaths, statePaths } from "./paths.js";
 import { ProcessedSource } from "./processed-source.js";
 import { reconcileMounts } from "./reconcile-mounts.js";
+import type { ReplayHandle, ReplayPlan } from "./replay-contract.js";
 import { Scheduler, type SchedulerFigures } from "./scheduler.js";
 import { Sessions, type StoredSession, type StoredSessions } from "./sessions.js";
 import { clearStaleMounts, type LivingMounts } from "./stale-mounts.js";
@@ -47,8 +48,9 @@ export interface LayerEngineOptions {
   readonly demandDeadlineMs: number;
   /** Most bytes that are fetched beyond a read; 0: none. */
   readonly readaheadMaxBytes: number;
-  /** Fetch the rest of each layer while nobody waits. */
+  /** Fetch the rest of each layer while nobody waits, and at most so many bytes a second of it; 0, unless given: no limit. */
   readonly backgroundFill: boolean;
+  readonly fillBytesPerSecond?: number;
   readonly mount: "auto" | "erofs" | "fuse-tree";
   readonly fuseThreads: number;
   readonly workerThreads: number;
@@ -71,6 +73,8 @@ export interface OpenLayerEngine extends LayerEngine {
   readonly figures: SchedulerFigures;
   /** Compares what is mounted with what should be, and mends it; done every minute anyway. */
   reconcileMounts(): Promise<void>;
+  /** Fetches what a start is expected to read, behind reads that wait. Never throws for bad advice. */
+  replay(plan: ReplayPlan): ReplayHandle;
 }
 
 /** Opens the engine: layers on disk are served at once, without the network. @throws FAILED_PRECONDITION */
@@ -79,7 +83,8 @@ export async function openLayerEngine(options: LayerEngineOptions): Promise<Open
   const state = await realpath(options.state);
   const root = await realpath(options.root);
   const found = await openFolders(root);
-  const scheduler = new Scheduler({ clock: systemClock, backgroundFill: options.backgroundFill });
+  const { backgroundFill, fillBytesPerSecond = 0 } = options;
+  const scheduler = new Scheduler({ clock: systemClock, backgroundFill, fillBytesPerSecond });
   const plane = new binding.Plane({
     fuseThreads: options.fuseThreads,
     workerThreads: options.workerThreads,
@@ -181,6 +186,10 @@ class Engine implements OpenLayerEngine {
 
   get figures(): SchedulerFigures {
     return this.#parts.scheduler.figures;
+  }
+
+  replay(plan: ReplayPlan): ReplayHandle {
+    return this.#parts.scheduler.replay(plan, { isHint: false });
   }
 
   /** Takes over a layer from disk. A layer that the plane refuses is left out. */
@@ -417,6 +426,10 @@ class Engine implements OpenLayerEngine {
       verifying: this.#verifying,
       indexBytes,
       checkArchive: async () => await checkArchive(this.#compilers, files),
+      windows: {
+        decompress: async (frame, maxSize) => await binding.decompressFrame(frame, maxSize),
+        sourceOf: ({ digest: blob, size }) => this.#blobBeside(files.record, { digest: blob, size }),
+      },
     });
     this.#layers.set(digest, layer);
     return layer;
@@ -438,6 +451,15 @@ class Engine implements OpenLayerEngine {
     }
     if (processing === undefined) return measured;
     return async (options) => new ProcessedSource({ source: await measured(options), processing, size });
+  }
+
+  /** Another blob of the repository that the layer is from. */
+  #blobBeside(
+    { origin: { reference } }: LayerRecord,
+    { digest, size }: { readonly digest: Digest; readonly size: number },
+  ): LazySource {
+    const open: OpenSource = (options) => this.#parts.openSourceFor({ reference, size }, digest, options);
+    return new LazySource({ digest, blobSize: size, open, opened: undefined });
   }
 
   #measured(open: OpenSource): OpenSource {

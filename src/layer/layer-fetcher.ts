@@ -3,19 +3,18 @@ import type { Digest } from "../bytes/index.js";
 import { LazuliError } from "../errors/index.js";
 import { type NativePlane, refusalReasons, unitOutcomes } from "../fuse/index.js";
 import { Backoff } from "./backoff.js";
+import { BitSet } from "./bit-set.js";
 import type { Clock, Timer } from "./clock.js";
 import { type Demand, Demands } from "./demands.js";
 import { corruptChannel, fetchedChannel, retryChannel } from "./events.js";
-import type { UnitRange } from "./layer-record.js";
 import type { LazySource } from "./lazy-source.js";
 import {
-  BACKGROUND_REQUEST_BYTES_MAX,
   BACKGROUND_RETRY_FIRST_MS,
   BACKGROUND_RETRY_LONGEST_MS,
   CORRUPT_ATTEMPTS_MAX,
+  FILL_JUMP_SHARE,
   GAP_BYTES_MAX,
   INTERRUPT_DISTANCE_BYTES,
-  PREFETCH_FAILURES_MAX,
   REQUEST_BYTES_MAX,
   RETRY_FIRST_MS,
   RETRY_LONGEST_MS,
@@ -26,7 +25,7 @@ import { planRequest, type RequestPlan } from "./plan-request.js";
 import { type ReadFailureReason, ReadFailures } from "./read-failures.js";
 import { Readahead } from "./readahead.js";
 import { RecentDeadlines } from "./recent-deadlines.js";
-import { Transfer } from "./transfer.js";
+import { type Carrying, Transfer } from "./transfer.js";
 import type { UnitLedger } from "./unit-ledger.js";
 
 /** What the scheduler needs of the native plane. */
@@ -46,10 +45,19 @@ export interface LayerFetcherOptions {
   readonly demandDeadlineMs: number;
   /** There may be something to start. */
   readonly wake: () => void;
+  /** A read got its bytes after this wait. */
+  readonly onServed?: ((waitedMs: number) => void) | undefined;
   /** Units became present, or missing again. */
   readonly onChange: (units: number) => void;
+  /** A request for units is about to be made. */
+  readonly onRequest?: ((first: number, last: number) => void) | undefined;
   /** A unit was decoded and written. Absent: nobody looks at single ones. */
   readonly onStored?: ((unit: number) => void) | undefined;
+}
+
+export interface PlannedRequest {
+  readonly plan: RequestPlan;
+  readonly carrying?: Carrying | undefined;
 }
 
 const LAYER_CLOSED = "The layer was closed while reads waited";
@@ -64,11 +72,15 @@ export class LayerFetcher {
   readonly #recentDeadlines: RecentDeadlines;
   readonly #running = new Set<Promise<void>>();
   #deadline: Timer | undefined;
-  #retry: Timer | undefined;
+  readonly #retries: Partial<Record<"demand" | "prefetch", Timer>> = {};
   readonly #retryPause: Backoff;
+  readonly #replayPause: Backoff;
   readonly #fillPause: Backoff;
   #fillNext = 0;
-  #prefetch: { readonly ranges: readonly UnitRange[]; failures: number } | undefined;
+  /** Units that reads have touched, as far as that is known. */
+  readonly #touched: BitSet;
+  #touchedBytes = 0;
+  #lastDemanded = 0;
   #isClosed = false;
   #fetchedBytes = 0;
   #lastError: string | undefined;
@@ -80,7 +92,9 @@ export class LayerFetcher {
     this.#readahead = new Readahead({ maxBytes: options.readaheadMaxBytes, link: options.link });
     this.#failures = new ReadFailures(options);
     this.#recentDeadlines = new RecentDeadlines(options.clock);
+    this.#touched = new BitSet(options.ledger.units.count);
     this.#retryPause = new Backoff({ ...options, firstMs: RETRY_FIRST_MS, longestMs: RETRY_LONGEST_MS });
+    this.#replayPause = new Backoff({ ...options, firstMs: RETRY_FIRST_MS, longestMs: RETRY_LONGEST_MS });
     this.#fillPause = new Backoff({
       ...options,
       firstMs: BACKGROUND_RETRY_FIRST_MS,
@@ -100,8 +114,32 @@ export class LayerFetcher {
     return this.#lastError;
   }
 
-  get hasPrefetch(): boolean {
-    return this.#prefetch !== undefined;
+  get digest(): Digest {
+    return this.#options.digest;
+  }
+
+  get ledger(): UnitLedger {
+    return this.#options.ledger;
+  }
+
+  get bytesPerRoundTrip(): number | undefined {
+    return this.#options.link.bytesPerRoundTrip;
+  }
+
+  /** A read waits that no replay expects. */
+  get hasUnexpectedReads(): boolean {
+    for (const { isExpected } of this.#demands) if (!isExpected) return true;
+    return false;
+  }
+
+  /** Requests for a replay have failed lately. */
+  get isReplayPausing(): boolean {
+    return this.#replayPause.isPausing;
+  }
+
+  /** Reads touch so much of it that they will hardly leave the rest. */
+  get isReadWidely(): boolean {
+    return this.#touchedBytes > this.#options.ledger.dataBytes * FILL_JUMP_SHARE;
   }
 
   /** Whether the background has more to do here, now or later. */
@@ -109,27 +147,41 @@ export class LayerFetcher {
     return !this.#options.ledger.isComplete;
   }
 
-  /** A read waits for the missing ones of these units. */
-  demand(read: bigint, first: number, last: number): void {
+  /** A read waits for the missing ones of these units. False: it does not, or not any more. */
+  demand(wanted: Omit<Demand, "since">): boolean {
     const { ledger, clock } = this.#options;
-    const demand = { read, first, last, since: clock.now() };
+    const { first, last } = wanted;
+    const demand = { ...wanted, since: clock.now() };
     if (this.#isClosed) {
       this.#fail([demand], "layer-closed", LAYER_CLOSED);
-      return;
+      return false;
     }
+    this.touched(first, last);
+    this.#lastDemanded = last;
     if (ledger.hasAll(first, last) && !this.#isMissingInPlane(first, last)) {
       // The read was answered while its miss was on the way here.
-      return;
+      return false;
     }
     if (this.#recentDeadlines.isAskedAgain(first, last)) {
       this.#fail([demand], "demand-deadline", this.#lastError ?? "Nothing came in time");
-      return;
+      return false;
     }
     for (let unit = first; unit <= last; unit += 1) {
       if (ledger.failures(unit) >= CORRUPT_ATTEMPTS_MAX) ledger.forgetFailures(unit);
     }
     this.#demands.add(demand);
     this.#armDeadline();
+    return true;
+  }
+
+  /** Reads have used these units, whether or not they waited. */
+  touched(first: number, last: number): void {
+    const { units } = this.#options.ledger;
+    for (let at = this.#touched.firstAbsent(first, last); at !== undefined; ) {
+      this.#touched.set(at, true);
+      this.#touchedBytes += units.dataLength(at);
+      at = this.#touched.firstAbsent(at, last);
+    }
   }
 
   /** The read's process gave up. False: not a read of this layer. */
@@ -166,74 +218,66 @@ export class LayerFetcher {
     onChange(1);
   }
 
-  /** Asks for units, in this order, when nobody waits for others. */
-  prefetch(ranges: readonly UnitRange[]): void {
-    if (this.#isHere(ranges)) return;
-    this.#prefetch = { ranges, failures: 0 };
-  }
-
   /** Cuts a request that nobody waits for any more, or does not yet. True if anything was cut. */
   cutIfUnwanted(transfer: Transfer): boolean {
     if (this.#demands.overlap(transfer.firstUnit, transfer.lastUnit)) return false;
     return this.#cut(transfer);
   }
 
-  /** The request to make for the reads that wait; undefined: all are being served, or it is too early. */
-  planDemand(): RequestPlan | undefined {
+  /**
+   * The request to make for the reads that wait; undefined: all are being served, or it is too early. `carry` may add
+   * what is expected behind it, where nothing says that a reader goes on there.
+   */
+  planDemand(
+    carry?: (plan: RequestPlan, windowBytes: number) => PlannedRequest | undefined,
+  ): PlannedRequest | undefined {
     const { ledger } = this.#options;
     if (this.#retryPause.isPausing) return undefined;
     for (const demand of this.#demands) {
       const first = ledger.firstWanted(demand.first, demand.last) ?? this.#takeBack(demand);
       if (first === undefined) continue;
-      const windowBytes = this.#readahead.windowAt(ledger.units.blobOffset(first));
-      return this.#plan({ first, lastNeeded: demand.last, windowBytes, requestBytesMax: REQUEST_BYTES_MAX });
+      const offset = ledger.units.blobOffset(first);
+      const needed = { first, lastNeeded: demand.last, requestBytesMax: REQUEST_BYTES_MAX };
+      if (demand.isExpected && carry !== undefined && !this.#readahead.isFollowing(offset)) {
+        const windowBytes = Math.min(this.#options.readaheadMaxBytes, this.#readahead.startBytes);
+        const carried = carry(this.#plan({ ...needed, windowBytes: 0 }), windowBytes);
+        if (carried !== undefined) return carried;
+      }
+      return { plan: this.#plan({ ...needed, windowBytes: this.#readahead.windowAt(offset) }) };
     }
     return undefined;
   }
 
-  planPrefetch(): RequestPlan | undefined {
-    const prefetch = this.#prefetch;
-    if (prefetch === undefined || this.#retryPause.isPausing) return undefined;
-    for (const range of prefetch.ranges) {
-      const first = this.#nextHealthy(range.first, range.last);
-      if (first === undefined) continue;
-      return this.#plan({
-        first,
-        lastNeeded: first,
-        lastAllowed: range.last,
-        windowBytes: REQUEST_BYTES_MAX,
-        requestBytesMax: REQUEST_BYTES_MAX,
-      });
-    }
-    if (this.transfers.size === 0 || this.#isHere(prefetch.ranges)) this.#prefetch = undefined;
-    return undefined;
+  /** The request for one unit and what shares its stream. */
+  planUnit(first: number): RequestPlan {
+    return this.#plan({ first, lastNeeded: first, windowBytes: 0, requestBytesMax: 0 });
   }
 
-  #isHere(ranges: readonly UnitRange[]): boolean {
-    const { ledger } = this.#options;
-    return ranges.every(({ first, last }) => ledger.firstMissing(first, last) === undefined);
-  }
-
-  planBackground(): RequestPlan | undefined {
+  planFill(bytesMax: number): RequestPlan | undefined {
     if (this.#fillPause.isPausing) return undefined;
     const end = this.#options.ledger.units.count - 1;
-    const first = this.#nextHealthy(this.#fillNext, end) ?? this.#nextHealthy(0, end);
+    const first = this.nextHealthy(this.#fillNext, end) ?? this.nextHealthy(0, end);
     if (first === undefined) return undefined;
     this.#fillNext = first;
-    const bytes = BACKGROUND_REQUEST_BYTES_MAX;
     return this.#plan({
       first,
       lastNeeded: first,
-      windowBytes: bytes,
-      requestBytesMax: bytes,
+      windowBytes: bytesMax,
+      requestBytesMax: bytesMax,
       bridgesPresent: false,
     });
   }
 
+  /** What is filled next lies where it was read last. */
+  fillFromReader(): void {
+    this.#fillNext = this.#lastDemanded;
+  }
+
   /** Makes the request. Its failure is handled here. */
-  start(plan: RequestPlan, priority: Transfer["priority"]): Transfer {
+  start({ plan, carrying }: PlannedRequest, priority: Transfer["priority"]): Transfer {
     const { ledger, number, plane, digest } = this.#options;
     ledger.markOnItsWay(plan.firstUnit, plan.lastUnit);
+    this.#options.onRequest?.(plan.firstUnit, plan.lastUnit);
     if (priority === "demand") this.#readahead.requested(plan.offset, plan.offset + plan.length);
     const transfer = new Transfer({
       plan,
@@ -241,14 +285,15 @@ export class LayerFetcher {
       layer: number,
       ledger,
       ingest: (options) => plane.ingest(options),
+      waitedFor: (first, last) => this.#demands.firstMissing(first, last),
       onBytes: (bytes) => {
         this.#fetchedBytes += bytes;
         fetchedChannel.publish({ digest, priority, bytes });
       },
-      onOutcomes: (firstUnit, outcomes) => this.#stored(firstUnit, outcomes),
+      onOutcomes: (firstUnit, outcomes) => this.#stored(firstUnit, outcomes, carrying),
     });
     this.transfers.add(transfer);
-    const running = this.#run(transfer).finally(() => this.#running.delete(running));
+    const running = this.#run(transfer, carrying).finally(() => this.#running.delete(running));
     this.#running.add(running);
     return transfer;
   }
@@ -256,8 +301,7 @@ export class LayerFetcher {
   /** Ends all requests, fails the reads that wait, and returns when nothing runs any more. */
   async close(): Promise<void> {
     this.#isClosed = true;
-    this.#prefetch = undefined;
-    this.#retry?.cancel();
+    for (const timer of Object.values(this.#retries)) timer.cancel();
     for (const transfer of this.transfers) transfer.cancel("The layer is closed");
     await Promise.all(this.#running);
     this.#fail(this.#demands.expire(Number.POSITIVE_INFINITY), "layer-closed", LAYER_CLOSED);
@@ -267,7 +311,6 @@ export class LayerFetcher {
   #plan(options: {
     readonly first: number;
     readonly lastNeeded: number;
-    readonly lastAllowed?: number;
     readonly windowBytes: number;
     readonly requestBytesMax: number;
     readonly bridgesPresent?: boolean;
@@ -282,22 +325,24 @@ export class LayerFetcher {
     });
   }
 
-  async #run(transfer: Transfer): Promise<void> {
+  async #run(transfer: Transfer, carrying: Carrying | undefined): Promise<void> {
     const { source, ledger, wake } = this.#options;
+    let hasFailed = false;
     try {
       await transfer.run(await source.get(transfer.signal));
-      this.#retryPause.succeeded();
-      this.#fillPause.succeeded();
+      for (const pause of [this.#retryPause, this.#replayPause, this.#fillPause]) pause.succeeded();
     } catch (thrown) {
-      if (!transfer.isCanceled) this.#failed(LazuliError.from(thrown), transfer);
+      hasFailed = !transfer.isCanceled;
+      if (hasFailed) this.#failed(LazuliError.from(thrown), transfer);
     } finally {
       this.transfers.delete(transfer);
       ledger.release(transfer.firstUnit, transfer.lastUnit);
+      carrying?.ended(transfer, hasFailed);
       wake();
     }
   }
 
-  #stored(firstUnit: number, outcomes: Uint8Array): void {
+  #stored(firstUnit: number, outcomes: Uint8Array, carrying: Carrying | undefined): void {
     const { ledger, onChange, onStored } = this.#options;
     let arrived = 0;
     for (const [index, outcome] of outcomes.entries()) {
@@ -309,6 +354,7 @@ export class LayerFetcher {
       if (outcome !== unitOutcomes.stored) continue;
       arrived += 1;
       onStored?.(unit);
+      carrying?.stored(unit, this.#demands.overlap(unit, unit));
     }
     this.#demands.settle(firstUnit, firstUnit + outcomes.length - 1);
     this.#armDeadline();
@@ -337,18 +383,13 @@ export class LayerFetcher {
     this.#lastError = error.message;
     this.#sourceError = { at: clock.now(), message: error.message };
     source.failed(error);
-    if (priority === "background") {
-      const delayMs = this.#fillPause.failed();
-      retryChannel.publish({ digest, priority, code: error.code, delayMs });
-      return;
+    const pauses = { demand: this.#retryPause, prefetch: this.#replayPause, background: this.#fillPause };
+    const delayMs = pauses[priority].failed();
+    // The background looks again by itself.
+    if (priority !== "background") {
+      this.#retries[priority]?.cancel();
+      this.#retries[priority] = clock.after(delayMs, wake);
     }
-    if (priority === "prefetch" && this.#prefetch !== undefined) {
-      this.#prefetch.failures += 1;
-      if (this.#prefetch.failures >= PREFETCH_FAILURES_MAX) this.#prefetch = undefined;
-    }
-    const delayMs = this.#retryPause.failed();
-    this.#retry?.cancel();
-    this.#retry = clock.after(delayMs, wake);
     retryChannel.publish({ digest, priority, code: error.code, delayMs });
   }
 
@@ -416,7 +457,7 @@ export class LayerFetcher {
   }
 
   /** The first wanted unit whose bytes have not come wrong too often. */
-  #nextHealthy(from: number, last: number): number | undefined {
+  nextHealthy(from: number, last: number): number | undefined {
     const { ledger } = this.#options;
     for (let unit = ledger.firstWanted(from, last); unit !== undefined; ) {
       if (ledger.failures(unit) < CORRUPT_ATTEMPTS_MAX) return unit;

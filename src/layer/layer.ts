@@ -9,14 +9,16 @@ import type { Clock } from "./clock.js";
 import type { LayerOwner, LayerStatus, LayerUsage } from "./contract.js";
 import { replaceFile } from "./durable-file.js";
 import { completeChannel } from "./events.js";
+import { hintPlan } from "./hint-plan.js";
 import { LayerFetcher } from "./layer-fetcher.js";
 import { folderUsage, type LayerFiles, tableSha256 } from "./layer-folder.js";
 import type { LayerMounts } from "./layer-mounts.js";
-import type { LayerRecord, UnitRange } from "./layer-record.js";
+import type { LayerRecord } from "./layer-record.js";
 import type { LazySource } from "./lazy-source.js";
 import { VERIFY_UNITS_STEP } from "./limits.js";
 import type { LinkEstimate } from "./link-estimate.js";
 import type { Scheduler } from "./scheduler.js";
+import { SpanWindows, type SpanWindowsOptions } from "./span-windows.js";
 import { encodeSums } from "./sums-file.js";
 import { UnitLedger } from "./unit-ledger.js";
 import { WindowChecks } from "./window-checks.js";
@@ -37,6 +39,8 @@ export interface LayerOptions {
   readonly indexBytes: number;
   /** Compares a complete layer with its archive. @throws DATA_LOSS */
   readonly checkArchive: () => Promise<void>;
+  /** Where windows are had from that are not here yet. */
+  readonly windows: Pick<SpanWindowsOptions, "sourceOf" | "decompress">;
 }
 
 /** One layer that the engine serves: its files, what it fetches, its mounts. */
@@ -47,6 +51,8 @@ export class Layer {
   readonly #flusher: BitmapFlusher;
   /** Of a layer whose windows are from an index of others. */
   readonly #windows: WindowChecks | undefined;
+  /** Of a layer whose windows are had when they are needed. */
+  readonly #spanWindows: SpanWindows | undefined;
   #isClosed = false;
   #goingLocal: Promise<void> | undefined;
   #hasPrefetched = false;
@@ -64,19 +70,26 @@ export class Layer {
     this.#isArchiveChecked = files.record.diffId === undefined;
     this.#flusher = new BitmapFlusher({ clock, subject: digest, write: () => this.#writeBitmap() });
     this.#windows = this.#windowChecks();
+    this.#spanWindows =
+      files.units.windowCount > 0 && files.record.format === "fine"
+        ? new SpanWindows({ ...files, ...options.windows, ledger: this.#ledger })
+        : undefined;
     this.#fetcher = new LayerFetcher({
       number,
       digest,
       ledger: this.#ledger,
       source: options.source,
-      plane,
+      plane: this.#spanWindows?.decoding(plane) ?? plane,
       clock,
       random: Math.random,
       readaheadMaxBytes: options.readaheadMaxBytes,
       link: options.link,
       demandDeadlineMs: options.demandDeadlineMs,
       wake: () => scheduler.wake(),
+      onServed: (waitedMs) => scheduler.onServed(waitedMs),
       onChange: (units) => this.#changed(units),
+      // What fails here fails again where it is waited for.
+      onRequest: (first, last) => void this.#spanWindows?.bring(first, last).catch(() => undefined),
       onStored: this.#windows === undefined ? undefined : (unit) => this.#windows?.stored(unit),
     });
     scheduler.add(number, this.#fetcher);
@@ -107,7 +120,7 @@ export class Layer {
       cachedBytes: this.#ledger.presentBytes,
       units: units.count,
       cachedUnits: this.#ledger.presentCount,
-      fetchedBytes: this.#fetcher.fetchedBytes + indexBytes,
+      fetchedBytes: this.#fetcher.fetchedBytes + indexBytes + (this.#spanWindows?.fetchedBytes ?? 0),
       mountKind: mounts.kind,
       complete: this.#ledger.isComplete,
       lastError:
@@ -122,10 +135,10 @@ export class Layer {
   /** Asks once for what a start is expected to read. */
   prefetch(): void {
     const { files, scheduler } = this.#options;
-    const ranges = prefetchRanges(files);
-    if (this.#hasPrefetched || ranges.length === 0) return;
+    const plan = hintPlan(files);
+    if (this.#hasPrefetched || plan === undefined || this.#ledger.isComplete) return;
     this.#hasPrefetched = true;
-    scheduler.prefetch(this.#fetcher, ranges);
+    scheduler.replay(plan, { isHint: true });
   }
 
   /** This process has written all units just now, and had checked them before. */
@@ -159,6 +172,7 @@ export class Layer {
   /** Stops fetching and writes down what is here. Mounts stay. */
   async close(): Promise<void> {
     this.#isClosed = true;
+    this.#spanWindows?.close();
     await this.#fetcher.close();
     await this.#windows?.end();
     await this.#goingLocal;
@@ -177,6 +191,7 @@ export class Layer {
   async remove(): Promise<void> {
     const { files, plane, mounts, scheduler } = this.#options;
     this.#isClosed = true;
+    this.#spanWindows?.close();
     await this.#fetcher.close();
     await this.#windows?.end();
     await this.#goingLocal;
@@ -305,13 +320,4 @@ export class Layer {
     if (units.needsSums) await replaceFile(paths.sums, encodeSums(plane.sums(record.number), facts));
     await replaceFile(paths.bitmap, encodeBitmap(bits, facts));
   }
-}
-
-function prefetchRanges({ record, units }: LayerFiles): readonly UnitRange[] {
-  const { prefetch } = record;
-  // Units that a damaged record names and the table has not would be asked for without end.
-  if (prefetch.kind === "units") return prefetch.ranges.filter(({ last }) => last < units.count);
-  if (prefetch.kind !== "range") return [];
-  const last = units.firstAtBlobOffset(prefetch.end) - 1;
-  return last < 0 ? [] : [{ first: 0, last }];
 }

@@ -9,10 +9,10 @@ export const WAITING_READS_MAX = 4096;
 /** Range requests for waiting reads that run at once, on the node and for one layer; further reads wait in line. */
 export const DEMAND_REQUESTS_MAX = 8;
 export const DEMAND_REQUESTS_PER_LAYER_MAX = 6;
-/** Requests for prefetch ranges that run at once on the node; the other layers' ranges wait. */
-export const PREFETCH_REQUESTS_MAX = 2;
-/** Requests that fill layers in the background, on the node. */
-export const BACKGROUND_REQUESTS_MAX = 1;
+/** Requests of replays that run at once on the node, while no read comes that they don't expect; other parts wait. */
+export const PREFETCH_REQUESTS_MAX = 4;
+/** Requests that fill layers in the background, on the node, while that delays no read; see FillPace. */
+export const BACKGROUND_REQUESTS_MAX = 4;
 /** Bytes of all requests that run, held in memory until decoded; a new request waits unless nothing else runs. */
 export const BYTES_IN_FLIGHT_MAX = 64 * MIB;
 
@@ -20,6 +20,32 @@ export const BYTES_IN_FLIGHT_MAX = 64 * MIB;
 export const REQUEST_BYTES_MAX = 4 * MIB;
 /** Background requests are short, so that a read never waits long behind one: 20 ms at 400 Mbit/s. */
 export const BACKGROUND_REQUEST_BYTES_MAX = 1 * MIB;
+/**
+ * Parts and ranges of one replay; those behind are passed over. So long a replay lasts at most, and so many run at once,
+ * for hints and for others: one more ends the oldest. Of so many that ended, the latest, the figures are kept.
+ */
+export const REPLAY_PARTS_MAX = 16_384;
+export const REPLAY_RANGES_MAX = 65_536;
+export const REPLAY_TIME_MAX_MS = 600_000;
+export const REPLAYS_MAX = 64;
+export const REPLAYS_KEPT_MAX = 32;
+/** How far ahead in the order of need a replay's request looks for what lies near in its blob: bytes, and ranges. */
+export const REPLAY_AHEAD_BYTES = 16 * MIB;
+export const REPLAY_NEIGHBOURS_MAX = 4_096;
+/** Bytes nobody needs that it fetches along at one place, and all of them to those that are needed. */
+export const REPLAY_GAP_BYTES_MAX = 256 * KIB;
+export const REPLAY_GAP_SHARE_MAX = 0.2;
+/** Bytes it puts before those that are needed first. */
+export const REPLAY_LEAD_BYTES_MAX = 512 * KIB;
+
+/** Longest request for windows of spans; those of one request for data come in several where they are more. */
+export const WINDOWS_REQUEST_BYTES_MAX = 1 * MIB;
+/**
+ * A read that waits for a part of a stream is answered before the stream has come: decoding is tried where its bytes should
+ * have arrived, and then after so many more.
+ */
+export const EARLY_STEP_BYTES = 32 * KIB;
+
 /** Bytes nobody needs that are fetched along rather than making two requests of one. */
 export const GAP_BYTES_MAX = 16 * KIB;
 /**
@@ -51,10 +77,17 @@ export const RETRY_FIRST_MS = 250;
 export const RETRY_LONGEST_MS = 1_000;
 /** After a line about failed reads of a layer, others of the same reason are only counted for so long. */
 export const FAILED_READS_LOG_MS = 10_000;
-/** Failures in a row after which a prefetch is given up; the background and readers go on. */
+/** Failures in a row after which a replay is given up; the background and readers go on. */
 export const PREFETCH_FAILURES_MAX = 5;
-/** No background request starts before nobody has waited for this long. */
+/** No background request starts before nobody has waited for this long, until one was seen to delay no read. */
 export const BACKGROUND_QUIET_MS = 1_000;
+/** A node that is never quiet gets one background request after so long: a layer must become whole some day. */
+export const FILL_STARVED_MS = 10_000;
+/** A read beside the background that waits longer than this much of the usual wait, and more, was delayed by it. */
+export const FILL_WAIT_FACTOR = 2;
+export const FILL_WAIT_SLACK_MS = 5;
+/** A layer of which reads touch more than this part of its bytes is fetched at full speed, as a pull would do. */
+export const FILL_JUMP_SHARE = 0.3;
 /** First and longest pause of the background after a layer's failure. */
 export const BACKGROUND_RETRY_FIRST_MS = 10_000;
 export const BACKGROUND_RETRY_LONGEST_MS = 300_000;
@@ -106,3 +139,13 @@ export const ADOPT_CONCURRENCY = 8;
 export const VERIFY_UNITS_STEP = 256;
 /** Longest layer.json that is read. */
 export const RECORD_BYTES_MAX = 64 * KIB;
+
+/** Names of one layer that a map of its files reads; a layer with more has none. */
+export const FILE_MAP_NAMES_MAX = 4_000_000;
+/** Pieces of files that one question gets; what is found behind them is left out. */
+export const FILE_MAP_PARTS_MAX = 131_072;
+/** Longest time that one question may take, and the heap of the thread; beyond it the layer has no map. */
+export const FILE_MAP_TIMEOUT_MS = 30_000;
+export const FILE_MAP_HEAP_MIB = 512;
+/** The thread that answers is ended when it had no work for so long. */
+export const FILE_MAP_IDLE_MS = 10_000;

@@ -28,10 +28,21 @@ export class Readahead {
     this.#link = options.link;
   }
 
+  /** Whether a miss at this offset goes on where one was before. */
+  isFollowing(blobOffset: number): boolean {
+    return this.#placeOf(blobOffset) !== undefined;
+  }
+
+  /** The window of a place that was not read before. */
+  get startBytes(): number {
+    const measured = this.#link.bytesPerRoundTrip ?? READAHEAD_START_BYTES_MAX;
+    return Math.round(Math.min(READAHEAD_START_BYTES_MAX, Math.max(READAHEAD_START_BYTES_MIN, measured)));
+  }
+
   /** The window for a miss at this offset of the blob. */
   windowAt(blobOffset: number): number {
     const place = this.#placeOf(blobOffset);
-    return Math.min(this.#maxBytes, place === undefined ? this.#startBytes : place.window * 2);
+    return Math.min(this.#maxBytes, place === undefined ? this.startBytes : place.window * 2);
   }
 
   /** A request for such a miss was made and reaches to `end`. */
@@ -43,11 +54,6 @@ export class Readahead {
       window: this.windowAt(blobOffset),
     };
     this.#places = [...this.#places.filter((other) => other !== place), grown].slice(-READAHEAD_PLACES_MAX);
-  }
-
-  get #startBytes(): number {
-    const measured = this.#link.bytesPerRoundTrip ?? READAHEAD_START_BYTES_MAX;
-    return Math.round(Math.min(READAHEAD_START_BYTES_MAX, Math.max(READAHEAD_START_BYTES_MIN, measured)));
   }
 
   #placeOf(blobOffset: number): Place | undefined {

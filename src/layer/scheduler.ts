@@ -1,22 +1,24 @@
 import type { Miss, Refusal } from "../fuse/index.js";
+import { BackgroundFill } from "./background-fill.js";
 import type { Clock, Timer } from "./clock.js";
-import type { LayerFetcher } from "./layer-fetcher.js";
-import type { UnitRange } from "./layer-record.js";
+import type { LayerFetcher, PlannedRequest } from "./layer-fetcher.js";
 import {
-  BACKGROUND_QUIET_MS,
-  BACKGROUND_REQUESTS_MAX,
-  BACKGROUND_RETRY_FIRST_MS,
   BYTES_IN_FLIGHT_MAX,
   DEMAND_REQUESTS_MAX,
   DEMAND_REQUESTS_PER_LAYER_MAX,
-  PREFETCH_REQUESTS_MAX,
+  INTERRUPT_DISTANCE_BYTES,
 } from "./limits.js";
 import type { RequestPlan } from "./plan-request.js";
+import type { ReplayFigures, ReplayHandle, ReplayPlan } from "./replay-contract.js";
+import type { TouchedStart } from "./replay-figures.js";
+import { Replays } from "./replays.js";
 import type { Transfer } from "./transfer.js";
 
 export interface SchedulerOptions {
   readonly clock: Clock;
   readonly backgroundFill: boolean;
+  /** Compressed bytes a second that the background may fetch; 0: no limit. */
+  readonly fillBytesPerSecond: number;
 }
 
 export interface SchedulerFigures {
@@ -25,27 +27,36 @@ export interface SchedulerFigures {
   readonly prefetchRequests: number;
   readonly backgroundRequests: number;
   readonly bytesInFlight: number;
+  /** Background requests that may run at once while nobody waits, and layers that are filled at full speed. */
+  readonly fillRequestsAllowed: number;
+  readonly urgentLayers: number;
+  /** Running ones, and the latest that ended, which come first. */
+  readonly replays: readonly ReplayFigures[];
 }
 
-/** Decides which layer may make its next request: reads that wait, then prefetch ranges, then the background. */
+type Priority = Transfer["priority"];
+
+/** Decides which layer may make its next request: reads that wait, then what replays expect, then the background. */
 export class Scheduler {
-  readonly #options: SchedulerOptions;
+  readonly #clock: Clock;
   readonly #fetchers = new Map<number, LayerFetcher>();
   /** Layers that have reads waiting, or had when last looked at; in turn. */
   readonly #hungry = new Set<LayerFetcher>();
-  readonly #prefetching = new Set<LayerFetcher>();
-  /** Layers that the background has not filled, in turn. */
-  readonly #unfilled = new Set<LayerFetcher>();
+  readonly #replays: Replays;
+  readonly #fill: BackgroundFill;
   /** Requests, with whose they are; those that ended leave at the next look. */
   readonly #running = new Map<Transfer, LayerFetcher>();
   #isWoken = false;
   #isClosed = false;
   #busyAt: number;
-  #quiet: Timer | undefined;
+  #later: Timer | undefined;
 
   constructor(options: SchedulerOptions) {
-    this.#options = options;
-    this.#busyAt = options.clock.now();
+    const { clock, backgroundFill, fillBytesPerSecond } = options;
+    this.#clock = clock;
+    this.#replays = new Replays({ clock, wake: () => this.wake() });
+    this.#fill = new BackgroundFill({ clock, isEnabled: backgroundFill, bytesPerSecond: fillBytesPerSecond });
+    this.#busyAt = clock.now();
   }
 
   get figures(): SchedulerFigures {
@@ -56,39 +67,65 @@ export class Scheduler {
       prefetchRequests: this.#count("prefetch"),
       backgroundRequests: this.#count("background"),
       bytesInFlight: this.#bytesInFlight(),
+      fillRequestsAllowed: this.#fill.requestsAllowed,
+      urgentLayers: this.#fill.urgentLayers,
+      replays: this.#replays.figures,
     };
   }
 
   add(number: number, fetcher: LayerFetcher): void {
     this.#fetchers.set(number, fetcher);
-    if (fetcher.isIncomplete) this.#unfilled.add(fetcher);
+    this.#fill.add(fetcher);
+    this.#replays.attach(fetcher);
     this.wake();
   }
 
-  /** Asks for units of a layer, in this order, when nobody waits for other bytes. */
-  prefetch(fetcher: LayerFetcher, ranges: readonly UnitRange[]): void {
-    fetcher.prefetch(ranges);
-    this.#prefetching.add(fetcher);
-    this.wake();
+  /** Asks for what a start is expected to read, in this order, when nobody waits for other bytes. */
+  replay(plan: ReplayPlan, options: { readonly isHint: boolean }): ReplayHandle {
+    return this.#replays.start(plan, options);
+  }
+
+  /** A start is over. */
+  measureReplays(start: TouchedStart): void {
+    this.#replays.measure(start);
   }
 
   remove(number: number): void {
     const fetcher = this.#fetchers.get(number);
     this.#fetchers.delete(number);
     if (fetcher === undefined) return;
-    for (const set of [this.#hungry, this.#prefetching, this.#unfilled]) set.delete(fetcher);
+    this.#hungry.delete(fetcher);
+    this.#fill.remove(fetcher);
+    this.#replays.detach(fetcher);
   }
 
   onMiss(misses: readonly Miss[]): void {
-    this.#busyAt = this.#options.clock.now();
-    for (const miss of misses) {
-      const fetcher = this.#fetchers.get(miss.layer);
+    this.#busyAt = this.#clock.now();
+    for (const { layer, read, firstUnit: first, lastUnit: last } of misses) {
+      const fetcher = this.#fetchers.get(layer);
       if (fetcher === undefined) continue;
-      fetcher.demand(miss.read, miss.firstUnit, miss.lastUnit);
+      const isExpected = this.#replays.expecting(fetcher, { first, last }) !== undefined;
+      const isWaiting = fetcher.demand({ read, first, last, isExpected });
       this.#hungry.add(fetcher);
-      if (fetcher.isIncomplete) this.#unfilled.add(fetcher);
+      this.#fill.add(fetcher);
+      this.#fill.touched(fetcher);
+      if (isWaiting) this.#makeWay(isExpected);
     }
     this.wake();
+  }
+
+  /** Reads have used units that were here, or that they have waited for. */
+  onTouched(layer: number, units: readonly number[]): void {
+    const fetcher = this.#fetchers.get(layer);
+    if (fetcher === undefined) return;
+    for (const unit of units) if (unit < fetcher.ledger.units.count) fetcher.touched(unit, unit);
+    this.#fill.touched(fetcher);
+    this.wake();
+  }
+
+  /** A read of a layer got its bytes. */
+  onServed(waitedMs: number): void {
+    this.#fill.waited(waitedMs, this.#count("background") > 0);
   }
 
   onInterrupt(reads: readonly bigint[]): void {
@@ -103,7 +140,7 @@ export class Scheduler {
       const fetcher = this.#fetchers.get(layer);
       if (fetcher === undefined) continue;
       fetcher.damaged(unit);
-      this.#unfilled.add(fetcher);
+      this.#fill.add(fetcher);
     }
     this.wake();
   }
@@ -125,24 +162,27 @@ export class Scheduler {
   /** Starts nothing any more; requests that run are the fetchers' to end. */
   close(): void {
     this.#isClosed = true;
-    this.#quiet?.cancel();
+    this.#later?.cancel();
+    this.#replays.close();
   }
 
   #startAll(): void {
     this.#sweep();
     this.#startDemands();
-    this.#startPrefetches();
-    this.#startBackground();
+    this.#startReplays();
+    this.#startFill();
   }
 
   #sweep(): void {
     for (const [transfer, fetcher] of this.#running) {
       if (fetcher.transfers.has(transfer)) continue;
       this.#running.delete(transfer);
-      if (transfer.priority !== "background") this.#busyAt = this.#options.clock.now();
+      if (transfer.priority !== "background") this.#busyAt = this.#clock.now();
+      if (!transfer.isWhole) continue;
+      if (transfer.priority === "background") this.#fill.succeeded();
+      if (transfer.priority === "prefetch") this.#replays.succeeded();
     }
     for (const fetcher of this.#hungry) if (fetcher.waitingReads === 0) this.#hungry.delete(fetcher);
-    for (const fetcher of this.#prefetching) if (!fetcher.hasPrefetch) this.#prefetching.delete(fetcher);
   }
 
   /** Layers take turns, one request each, so that a layer with many readers does not keep out the others. */
@@ -150,13 +190,17 @@ export class Scheduler {
     for (let hasStarted = true; hasStarted; ) {
       hasStarted = false;
       for (const fetcher of [...this.#hungry]) {
-        const plan = fetcher.planDemand();
-        if (plan === undefined) continue;
-        if (!this.#hasRoomForDemand(fetcher, plan)) {
+        const request = fetcher.planDemand((plan, windowBytes) =>
+          this.#replays
+            .expecting(fetcher, { first: plan.firstUnit, last: plan.lastUnit })
+            ?.carriedBy(fetcher, plan, windowBytes),
+        );
+        if (request === undefined) continue;
+        if (!this.#hasRoomForDemand(fetcher, request.plan)) {
           this.#cutReadahead();
           continue;
         }
-        this.#start(fetcher, plan, "demand");
+        this.#start(fetcher, request, "demand");
         hasStarted = true;
         // The next look begins with the layers that had to wait.
         this.#hungry.delete(fetcher);
@@ -181,46 +225,51 @@ export class Scheduler {
     }
   }
 
-  #startPrefetches(): void {
-    for (const fetcher of this.#prefetching) {
-      while (this.#count("prefetch") < PREFETCH_REQUESTS_MAX) {
-        const plan = fetcher.planPrefetch();
-        if (plan === undefined || !this.#hasMemory(plan)) break;
-        this.#start(fetcher, plan, "prefetch");
-      }
+  /** A read came: what fills the link for nobody ends, unless its end is near. So does a replay that did not expect it. */
+  #makeWay(isExpected: boolean): void {
+    if (!isExpected && !this.#replays.isEmpty) this.#replays.missed();
+    for (const [transfer, fetcher] of this.#running) {
+      if (transfer.bytesLeft <= INTERRUPT_DISTANCE_BYTES) continue;
+      const isFill = transfer.priority === "background" && !this.#fill.isUrgent(fetcher);
+      if (isFill || (transfer.priority === "prefetch" && !isExpected)) fetcher.cutIfUnwanted(transfer);
     }
   }
 
-  #startBackground(): void {
-    const { clock, backgroundFill } = this.#options;
-    if (!backgroundFill || this.#unfilled.size === 0) return;
-    if (this.#count("background") >= BACKGROUND_REQUESTS_MAX) return;
-    // The end of what runs now wakes the scheduler again.
-    if (this.#running.size > 0) return;
-    const waitMs = this.#busyAt + BACKGROUND_QUIET_MS - clock.now();
-    if (waitMs > 0) {
-      this.#wakeAfter(waitMs);
-      return;
+  #startReplays(): void {
+    for (const fetcher of this.#hungry) if (fetcher.hasUnexpectedReads) return;
+    while (this.#count("prefetch") < this.#replays.requestsMax) {
+      const next = this.#replays.next();
+      if (next === undefined || !this.#hasMemory(next.request.plan)) return;
+      const { replay, request } = next;
+      replay.started(request, this.#start(request.fetcher, request, "prefetch"));
     }
-    for (const fetcher of this.#unfilled) {
-      const plan = fetcher.planBackground();
-      if (plan !== undefined) {
-        this.#start(fetcher, plan, "background");
-        return;
-      }
-      if (!fetcher.isIncomplete) this.#unfilled.delete(fetcher);
-    }
-    if (this.#unfilled.size > 0) this.#wakeAfter(BACKGROUND_RETRY_FIRST_MS);
   }
 
-  #start(fetcher: LayerFetcher, plan: RequestPlan, priority: Transfer["priority"]): void {
-    this.#running.set(fetcher.start(plan, priority), fetcher);
-    if (priority !== "background") this.#busyAt = this.#options.clock.now();
+  #startFill(): void {
+    for (;;) {
+      const step = this.#fill.next({
+        readsWait: this.#hungry.size > 0,
+        isReplaying: this.#replays.hasWork || this.#count("prefetch") > 0,
+        requests: this.#count("background"),
+        busyAt: this.#busyAt,
+        hasMemory: (plan) => this.#hasMemory(plan),
+      });
+      if (step?.kind === "wait") this.#wakeAfter(step.milliseconds);
+      if (step?.kind !== "start") return;
+      this.#start(step.fetcher, { plan: step.plan }, "background");
+    }
+  }
+
+  #start(fetcher: LayerFetcher, request: PlannedRequest, priority: Priority): Transfer {
+    const transfer = fetcher.start(request, priority);
+    this.#running.set(transfer, fetcher);
+    if (priority !== "background") this.#busyAt = this.#clock.now();
+    return transfer;
   }
 
   #wakeAfter(milliseconds: number): void {
-    this.#quiet?.cancel();
-    this.#quiet = this.#options.clock.after(milliseconds, () => this.wake());
+    this.#later?.cancel();
+    this.#later = this.#clock.after(milliseconds, () => this.wake());
   }
 
   #hasMemory(plan: RequestPlan): boolean {
@@ -234,7 +283,7 @@ export class Scheduler {
     return sum;
   }
 
-  #count(priority: Transfer["priority"]): number {
+  #count(priority: Priority): number {
     let count = 0;
     for (const transfer of this.#running.keys()) if (transfer.priority === priority) count += 1;
     return count;

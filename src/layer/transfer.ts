@@ -1,9 +1,17 @@
 import { unavailable } from "../errors/index.js";
-import type { IngestOptions } from "../fuse/index.js";
+import { type IngestOptions, unitOutcomes } from "../fuse/index.js";
 import type { BlobSource } from "../registry/index.js";
+import { EarlyTries } from "./early-tries.js";
 import type { TransferPriority } from "./events.js";
 import type { RequestPlan } from "./plan-request.js";
 import type { UnitLedger } from "./unit-ledger.js";
+
+/** Who wants to know of each unit that a request brings. */
+export interface Carrying {
+  /** `isLate`: a read waited for it. */
+  stored(unit: number, isLate: boolean): void;
+  ended(transfer: Transfer, hasFailed: boolean): void;
+}
 
 export interface TransferOptions {
   readonly plan: RequestPlan;
@@ -11,6 +19,8 @@ export interface TransferOptions {
   readonly layer: number;
   readonly ledger: UnitLedger;
   readonly ingest: (options: IngestOptions) => Promise<Uint8Array>;
+  /** The first unit of a range that a read waits for; absent: nobody is answered before a stream has come. */
+  readonly waitedFor?: (first: number, last: number) => number | undefined;
   readonly onBytes: (count: number) => void;
   /** One outcome a unit, from `firstUnit` on. */
   readonly onOutcomes: (firstUnit: number, outcomes: Uint8Array) => void;
@@ -18,7 +28,8 @@ export interface TransferOptions {
 
 /**
  * One range request on its way. Bytes are gathered in one buffer; each stream goes to the native plane the moment its
- * last byte is here, so the first unit is answered while the rest still arrives.
+ * last byte is here, so the first unit is answered while the rest still arrives; and sooner where a read waits for one of
+ * the first units of a long stream.
  */
 export class Transfer {
   readonly priority: TransferPriority;
@@ -32,6 +43,9 @@ export class Transfer {
   /** The first stream that is not complete. */
   #stream: { readonly first: number; readonly last: number };
   #isCut = false;
+  readonly #early: EarlyTries;
+  #isTrying = false;
+  #isWhole = false;
 
   constructor(options: TransferOptions) {
     this.#options = options;
@@ -40,6 +54,7 @@ export class Transfer {
     this.length = options.plan.length;
     this.#lastUnit = options.plan.lastUnit;
     this.#stream = options.ledger.units.streamOf(options.plan.firstUnit);
+    this.#early = new EarlyTries(options.ledger.units);
   }
 
   get signal(): AbortSignal {
@@ -54,6 +69,16 @@ export class Transfer {
   /** Offset in the blob of the next byte. */
   get position(): number {
     return this.#options.plan.offset + this.#received;
+  }
+
+  /** Bytes that have not come yet. */
+  get bytesLeft(): number {
+    return this.length - this.#received;
+  }
+
+  /** All that was asked for came. */
+  get isWhole(): boolean {
+    return this.#isWhole;
   }
 
   get isCanceled(): boolean {
@@ -72,6 +97,7 @@ export class Transfer {
     );
     await Promise.all(this.#ingests);
     if (failure !== undefined && !this.#isCut) throw failure.thrown;
+    this.#isWhole = !this.#isCut;
   }
 
   /** Lets the stream that is arriving end and drops the rest; returns the first unit dropped, if any is. */
@@ -103,6 +129,7 @@ export class Transfer {
         Math.min(piece.length, length - this.#received),
       );
       this.#handOver(buffer);
+      this.#handOverEarly(buffer);
       if (this.#isCut && this.#stream.first > this.#lastUnit) return;
     }
     if (this.#stream.first <= this.#lastUnit) {
@@ -134,6 +161,33 @@ export class Transfer {
     }
     if (runFirst !== undefined)
       this.#ingest({ buffer, first: runFirst, last: this.#stream.first - 1, end: runEnd });
+  }
+
+  /** Has the first units of the stream that is arriving decoded, where a read waits for one of them. */
+  #handOverEarly(buffer: Buffer): void {
+    const { plan, layer, ledger, ingest, onOutcomes, waitedFor } = this.#options;
+    const { first, last } = this.#stream;
+    if (this.#isTrying || first === last || first > this.#lastUnit) return;
+    const blobOffset = ledger.units.blobOffset(first);
+    const here = this.position - blobOffset;
+    const wanted = here > 0 ? waitedFor?.(first, last) : undefined;
+    if (wanted === undefined || !this.#early.isDue({ first, last, wanted, here })) return;
+    this.#isTrying = true;
+    const bytes = buffer.subarray(blobOffset - plan.offset, this.position - plan.offset);
+    const tried = ingest({ layer, firstUnit: first, lastUnit: last, bytes, blobOffset })
+      .then((outcomes) => {
+        // What does not come out now may do so with all bytes: only they tell that it is wrong.
+        const count = outcomes.findIndex(
+          (outcome) => outcome !== unitOutcomes.stored && outcome !== unitOutcomes.alreadyPresent,
+        );
+        const come = count < 0 ? outcomes : outcomes.subarray(0, count);
+        if (come.length > 0) onOutcomes(first, come);
+      })
+      .finally(() => {
+        this.#isTrying = false;
+      });
+    tried.catch(() => undefined);
+    this.#ingests.push(tried);
   }
 
   #ingest(run: { buffer: Buffer; first: number; last: number; end: number }): void {

@@ -49,6 +49,11 @@ export class UnitLedger {
     return this.#present.has(unit);
   }
 
+  /** What is present now, as a set that does not change. */
+  presence(): BitSet {
+    return new BitSet(this.units.count, this.#present.bytes.slice());
+  }
+
   isOnItsWay(unit: number): boolean {
     return this.#settled.has(unit) && !this.#present.has(unit);
   }

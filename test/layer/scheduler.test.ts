@@ -245,7 +245,10 @@ t.test("onInterrupt() cancels what nobody waits for any more", async (t) => {
 t.test("a read cuts a prefetch short that would bring its unit late", async (t) => {
   const rig = schedulerRig({ units: 512, unitBytes: 16 * KIB });
   rig.source.hold();
-  rig.scheduler.prefetch(rig.fetcher, [{ first: 0, last: rig.ledger.units.firstAtBlobOffset(4 * MIB) - 1 }]);
+  const { digest } = rig.source;
+  const ranges = [{ offset: 0, length: 4 * MIB }];
+  const plan = { parts: [{ digest, ranges }], bytesMax: 8 * MIB, timeMaxMs: 60_000, label: "test" };
+  rig.scheduler.replay(plan, { isHint: true });
   await settle();
   t.same(
     rig.source.requests.map((request) => request.length),
