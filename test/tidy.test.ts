@@ -24,6 +24,7 @@ const rooms = [
   "estargz",
   "zstdchunked",
   "soci",
+  "fine",
   "fuse",
   "mounts",
   "ttrpc",
@@ -34,6 +35,7 @@ const rooms = [
   "events",
   "content",
   "layer",
+  "profiles",
   "gc",
   "snapshotters",
   "cdi",
@@ -48,6 +50,7 @@ const rooms = [
   "client",
   "settings",
   "daemon",
+  "bench",
   "cli",
 ];
 

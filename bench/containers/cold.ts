@@ -1,5 +1,5 @@
 import { rm } from "node:fs/promises";
-import { startLink } from "../../testing/link/index.js";
+import { startLink } from "../../src/bench/link/index.js";
 import { Cleanup } from "../../testing/rig/cleanup.js";
 import { dropCaches } from "../../testing/rig/drop-caches.js";
 import { Engine, type EngineName } from "./engine.js";

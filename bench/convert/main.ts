@@ -13,6 +13,8 @@ import { loadavg, tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { gunzipSync } from "node:zlib";
+import { machineFacts } from "../../src/bench/machine.js";
+import { spreadOf } from "../../src/bench/statistics.js";
 import { parseIndex, parseManifest } from "../../src/oci/index.js";
 import { fetchSoci, privateRoot } from "../../test/soci/soci-tool.js";
 import { Cleanup } from "../../testing/rig/cleanup.js";
@@ -21,7 +23,6 @@ import { type Containerd, startContainerd } from "../../testing/rig/containerd.j
 import { imageCache } from "../../testing/rig/estargz-image.js";
 import { projectRoot } from "../../testing/rig/lab.js";
 import { pythonImageArchive, pythonImageName } from "../../testing/rig/python-image.js";
-import { machineFacts, spreadOf } from "../machine.js";
 import { type MeasuredRun, measuredRun } from "./measured-run.js";
 
 interface Contestant {

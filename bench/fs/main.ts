@@ -16,7 +16,8 @@ import { dropCaches } from "../../testing/rig/drop-caches.js";
 import { projectRoot, startLab } from "../../testing/rig/lab.js";
 import { mountImage } from "../../testing/rig/mounted-image.js";
 import { pythonRegistry } from "../../testing/rig/python-registry.js";
-import { machineFacts, type Spread, spreadOf } from "../machine.js";
+import { machineFacts } from "../../src/bench/machine.js";
+import { type Spread, spreadOf } from "../../src/bench/statistics.js";
 
 const OPENS = 20_000;
 const RANDOM_READS = 20_000;

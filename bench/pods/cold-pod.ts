@@ -1,7 +1,7 @@
 import { mkdir, readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { delay } from "../../src/async/index.js";
-import { startLink } from "../../testing/link/index.js";
+import { startLink } from "../../src/bench/link/index.js";
 import { Cleanup } from "../../testing/rig/cleanup.js";
 import { dropCaches } from "../../testing/rig/drop-caches.js";
 import { type NodeOptions, startNode } from "./node-engine.js";

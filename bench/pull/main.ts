@@ -9,14 +9,15 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
-import { startLink } from "../../testing/link/index.js";
+import { startLink } from "../../src/bench/link/index.js";
+import { machineFacts } from "../../src/bench/machine.js";
+import { spreadOf } from "../../src/bench/statistics.js";
 import { Cleanup } from "../../testing/rig/cleanup.js";
 import { command } from "../../testing/rig/command.js";
 import { dropCaches } from "../../testing/rig/drop-caches.js";
 import { projectRoot, startLab } from "../../testing/rig/lab.js";
 import { mountImage } from "../../testing/rig/mounted-image.js";
 import { pythonRegistry } from "../../testing/rig/python-registry.js";
-import { machineFacts, spreadOf } from "../machine.js";
 
 const links = {
   unlimited: undefined,

@@ -9,6 +9,8 @@ import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
+import { machineFacts } from "../../src/bench/machine.js";
+import { type Spread, spreadOf } from "../../src/bench/statistics.js";
 import { loadBinding } from "../../src/fuse/index.js";
 import {
   type IdMapping,
@@ -23,7 +25,6 @@ import {
 import { Cleanup } from "../../testing/rig/cleanup.js";
 import { command } from "../../testing/rig/command.js";
 import { unmountBelow } from "../../testing/rig/containerd.js";
-import { machineFacts, type Spread, spreadOf } from "../machine.js";
 
 const FILES_IN_FOLDER = 100;
 const MIB = 1024 * 1024;

@@ -11,10 +11,11 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
+import { machineFacts } from "../../src/bench/machine.js";
+import { spreadOf } from "../../src/bench/statistics.js";
 import { btrfsDisk } from "../../testing/rig/btrfs-disk.js";
 import { Cleanup } from "../../testing/rig/cleanup.js";
 import { unmountBelow } from "../../testing/rig/containerd.js";
-import { machineFacts, spreadOf } from "../machine.js";
 import { type Peer, peers } from "../peer.js";
 import { benchsuite, emptyLayers, fill, listAll, type Subject } from "./work.js";
 

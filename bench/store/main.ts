@@ -9,9 +9,10 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
+import { machineFacts } from "../../src/bench/machine.js";
+import { type Spread, spreadOf } from "../../src/bench/statistics.js";
 import { Cleanup } from "../../testing/rig/cleanup.js";
 import { unmountBelow } from "../../testing/rig/containerd.js";
-import { machineFacts, type Spread, spreadOf } from "../machine.js";
 import { type Peer, peakMiB, peers, resetPeak } from "../peer.js";
 import { blobs, collect, createImages, dropLease, ingest, listAll, takeLease } from "./work.js";
 

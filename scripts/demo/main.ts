@@ -5,7 +5,7 @@
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { type Link, startLink } from "../../testing/link/index.js";
+import { type Link, startLink } from "../../src/bench/link/index.js";
 import { Cleanup } from "../../testing/rig/cleanup.js";
 import { startContainerd, unmountBelow } from "../../testing/rig/containerd.js";
 import { dropCaches } from "../../testing/rig/drop-caches.js";

@@ -2,7 +2,7 @@ import { execFile } from "node:child_process";
 import { connect, createServer, type Socket } from "node:net";
 import { fileURLToPath } from "node:url";
 import t from "tap";
-import { Pipe, startLink } from "../../testing/link/index.js";
+import { Pipe, startLink } from "../../src/bench/link/index.js";
 import { makeRegistry, makeServer, readBlob, someBytes, type Teardown } from "./rig.js";
 
 t.test("Pipe.arrivalMs() adds the delay once and the bandwidth for all bytes", async (t) => {
@@ -64,6 +64,24 @@ t.test("startLink() carries the bytes of many connections unchanged and counts t
   t.ok(all.every((one) => one.equals(bytes)));
   t.ok(link.bytesDown > 3 * bytes.length);
   t.ok(elapsed >= (link.bytesDown * 8) / 400e3, "the bandwidth is shared");
+});
+
+t.test("startLink() keeps the order of late pieces and breaks connections as often as asked", async (t) => {
+  const server = await makeServer(t);
+  const bytes = someBytes(1_000_000);
+  const digest = server.addBlob(bytes);
+  const link = await startLink({
+    target: { host: "127.0.0.1", port: server.port },
+    rttMs: 2,
+    bitsPerSecond: 1e9,
+    jitterMs: 5,
+    breakEveryBytes: 400_000,
+  });
+  t.teardown(() => link.stop());
+  const registry = makeRegistry(t, { stallTimeoutMs: 10_000 });
+  const read = { registry, host: `127.0.0.1:${link.port}`, digest, size: bytes.length };
+  t.ok((await readBlob(read)).equals(bytes), "the client asked again for what it missed");
+  t.ok(link.broken >= 2, `${link.broken} connections were reset`);
 });
 
 t.test("startLink() passes on that nobody listens", async (t) => {

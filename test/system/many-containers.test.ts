@@ -1,5 +1,5 @@
 import t from "tap";
-import { startLink } from "../../testing/link/index.js";
+import { startLink } from "../../src/bench/link/index.js";
 import { Cleanup } from "../../testing/rig/cleanup.js";
 import { oddRegistry, startLab } from "../../testing/rig/lab.js";
 

@@ -6,7 +6,7 @@
  * Prints its port and, when it ends, the bytes that passed, one JSON object a line.
  */
 import { parseArgs } from "node:util";
-import { startLink } from "./link.js";
+import { startLink } from "../../src/bench/link/index.js";
 
 const { values } = parseArgs({
   options: {

@@ -1,7 +1,10 @@
-import { mkdir, readFile, writeFile } from "node:fs/promises";
+import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { unmountBelow } from "../../src/bench/tools/index.js";
 import { type CommandOptions, type CommandResult, command } from "./command.js";
 import { startService } from "./service.js";
+
+export { unmountBelow };
 
 export interface ContainerdOptions {
   /** Everything it has lies below: config, root, state, log. */
@@ -95,13 +98,4 @@ function config(options: ContainerdOptions, address: string): string {
     );
   }
   return `${lines.join("\n")}\n${options.config ?? ""}`;
-}
-
-/** Takes away the mounts that a stopped daemon left below a folder, deepest first. */
-export async function unmountBelow(folder: string): Promise<void> {
-  const mounts = (await readFile("/proc/self/mountinfo", "utf8"))
-    .split("\n")
-    .map((line) => line.split(" ")[4] ?? "")
-    .filter((target) => target === folder || target.startsWith(`${folder}/`));
-  for (const target of mounts.reverse()) await command("umount", ["-l", target], { allow: [1, 32] });
 }

@@ -1,11 +1,1 @@
-import { createServer } from "node:net";
-
-/** A TCP port of 127.0.0.1 that nobody listens on right now. */
-export async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  const address = server.address();
-  await new Promise<void>((resolve) => server.close(() => resolve()));
-  if (address === null || typeof address === "string") throw new Error("No port was given");
-  return address.port;
-}
+export { freePort } from "../../src/bench/tools/index.js";

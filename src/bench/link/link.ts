@@ -8,6 +8,12 @@ export interface LinkOptions {
   readonly rttMs: number;
   /** Bandwidth of each direction, shared by all connections. */
   readonly bitsPerSecond: number;
+  /** Each piece is late by up to this, evenly spread; the order within a connection stays. Default: 0. */
+  readonly jitterMs?: number;
+  /** Whenever this many bytes have come down, the connection that brought the last of them is reset. Default: never. */
+  readonly breakEveryBytes?: number;
+  /** From 0 up to 1, for the jitter. */
+  readonly random?: () => number;
   /** Port of 127.0.0.1 to listen on; any free one by default. */
   readonly port?: number;
 }
@@ -19,6 +25,8 @@ export interface Link {
   readonly bytesUp: number;
   /** Connections opened since the start. */
   readonly connections: number;
+  /** Of these, reset because of `breakEveryBytes`. */
+  readonly broken: number;
   stop(): Promise<void>;
 }
 
@@ -30,16 +38,25 @@ const PIECE_BYTES_MAX = 16 * 1024;
 
 /** Listens on 127.0.0.1 and carries every connection over the simulated link. TCP slow start is not simulated. */
 export async function startLink(options: LinkOptions): Promise<Link> {
+  const { jitterMs = 0, breakEveryBytes = Number.POSITIVE_INFINITY, random = Math.random } = options;
   const half = options.rttMs / 2;
   const windowBytes = Math.max(WINDOW_BYTES_MIN, (2 * options.bitsPerSecond * options.rttMs) / 8000);
-  const counters = { down: 0, up: 0, connections: 0 };
-  const count = (way: "down" | "up") => (bytes: number) => {
-    counters[way] += bytes;
+  const counters = { down: 0, up: 0, connections: 0, broken: 0 };
+  const countUp = (bytes: number): boolean => {
+    counters.up += bytes;
+    return true;
+  };
+  const countDown = (bytes: number): boolean => {
+    const isBreak = Math.floor((counters.down + bytes) / breakEveryBytes) > counters.broken;
+    if (isBreak) counters.broken += 1;
+    else counters.down += bytes;
+    return !isBreak;
   };
   const lane = (): Lane => ({
     pipe: new Pipe({ delayMs: half, bitsPerSecond: options.bitsPerSecond }),
     schedule: new Schedule(),
     windowBytes,
+    lateMs: () => (jitterMs === 0 ? 0 : random() * jitterMs),
   });
   const down = lane();
   const up = lane();
@@ -65,8 +82,8 @@ export async function startLink(options: LinkOptions): Promise<Link> {
     far.once("connect", () => {
       far.off("error", refuse);
       handshakes.add(openedMs, () => {
-        carry({ from: client, to: far, lane: up, count: count("up") });
-        carry({ from: far, to: client, lane: down, count: count("down") });
+        carry({ from: client, to: far, lane: up, count: countUp });
+        carry({ from: far, to: client, lane: down, count: countDown });
       });
     });
   });
@@ -85,6 +102,9 @@ export async function startLink(options: LinkOptions): Promise<Link> {
     get connections() {
       return counters.connections;
     },
+    get broken() {
+      return counters.broken;
+    },
     stop: async () => {
       for (const schedule of [down.schedule, up.schedule, handshakes]) schedule.clear();
       for (const socket of sockets) socket.destroy();
@@ -97,20 +117,26 @@ interface Lane {
   readonly pipe: Pipe;
   readonly schedule: Schedule;
   readonly windowBytes: number;
+  readonly lateMs: () => number;
 }
 
 interface Carry {
   readonly from: Socket;
   readonly to: Socket;
   readonly lane: Lane;
-  readonly count: (bytes: number) => void;
+  /** False: the connection breaks in place of delivering the piece. */
+  readonly count: (bytes: number) => boolean;
 }
 
 /** Moves what one end sends, its end and its break to the other end, each after its time on the link. */
 function carry({ from, to, lane, count }: Carry): void {
   let onTheWay = 0;
-  const send = (sizeBytes: number, run: () => void): void =>
-    lane.schedule.add(lane.pipe.arrivalMs(performance.now(), sizeBytes), run);
+  let lastDueMs = 0;
+  const send = (sizeBytes: number, run: () => void): void => {
+    const arrivalMs = lane.pipe.arrivalMs(performance.now(), sizeBytes);
+    lastDueMs = Math.max(lastDueMs, arrivalMs + lane.lateMs());
+    lane.schedule.add(lastDueMs, run);
+  };
   const landed = (sizeBytes: number): void => {
     onTheWay -= sizeBytes;
     if (onTheWay < lane.windowBytes && from.isPaused()) from.resume();
@@ -120,8 +146,12 @@ function carry({ from, to, lane, count }: Carry): void {
       const piece = data.subarray(offset, offset + PIECE_BYTES_MAX);
       onTheWay += piece.length;
       send(piece.length, () => {
-        count(piece.length);
         if (to.destroyed || !to.writable) return;
+        if (!count(piece.length)) {
+          from.resetAndDestroy();
+          to.resetAndDestroy();
+          return;
+        }
         // The window opens when the receiver took the bytes, so a slow reader holds its sender back.
         to.write(piece, () => landed(piece.length));
       });
