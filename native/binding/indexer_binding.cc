@@ -50,6 +50,7 @@ Napi::Value toIndexed(Napi::Env env, StreamIndexer::Result& result) {
   value.Set("windows", give(env, result.windows));
   value.Set("streamCount", toNumber(env, result.streamCount));
   value.Set("tarHeaders", give(env, result.tarHeaders));
+  value.Set("leafDigests", give(env, result.leafDigests));
   return value;
 }
 
@@ -93,6 +94,8 @@ void IndexerBinding::construct(const Napi::Object& options) {
   const uint64_t spanBytes = integerArgument(options.Get("spanSizeBytes"), "spanSizeBytes", 1, DATA_BYTES_MAX);
   const bool keepsWindows = booleanArgument(options.Get("keepWindows"), "keepWindows");
   const uint64_t dataSizeMax = integerArgument(options.Get("dataSizeMax"), "dataSizeMax", 0, DATA_BYTES_MAX - 1);
+  const Napi::Value leaf = options.Get("leafSizeBytes");
+  const uint64_t leafBytes = leaf.IsUndefined() ? 0 : integerArgument(leaf, "leafSizeBytes", 1, DATA_BYTES_MAX);
   std::optional<FileDescriptor> data;
   if (const Napi::Value given = options.Get("dataFd"); !given.IsUndefined()) {
     const int fd = fcntl(descriptorArgument(given, "dataFd"), F_DUPFD_CLOEXEC, 0);
@@ -100,7 +103,7 @@ void IndexerBinding::construct(const Napi::Object& options) {
     data.emplace(fd);
   }
   indexer_ = std::make_shared<StreamIndexer>(
-      StreamIndexer::Options{codec, std::move(data), spanBytes, keepsWindows, dataSizeMax});
+      StreamIndexer::Options{codec, std::move(data), spanBytes, keepsWindows, dataSizeMax, leafBytes});
 }
 
 Napi::Value IndexerBinding::push(const Napi::CallbackInfo& info) {

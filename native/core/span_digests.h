@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <span>
+#include <utility>
 #include <vector>
 
 #include "sha256.h"
@@ -42,6 +43,29 @@ class SpanDigests {
  private:
   Sha256 hash_;
   std::vector<Digest> digests_;
+};
+
+/** Digests of the parts of spans: each span is cut, from its start on, in parts of `leafBytes`, the last one shorter. */
+class LeafDigests {
+ public:
+  /** 0: none are made. */
+  explicit LeafDigests(uint64_t leafBytes) : leafBytes_(leafBytes) {}
+
+  void add(const DataBlock& block);
+  /** Ends the last one; nothing may follow. */
+  void finish() { endLeaf(); }
+  /** In the order of the data, one behind the other. */
+  std::vector<uint8_t> take() { return std::move(digests_); }
+
+ private:
+  void addBytes(std::span<const uint8_t> bytes);
+  void endLeaf();
+
+  const uint64_t leafBytes_;
+  /** Of the leaf that has begun. */
+  uint64_t length_ = 0;
+  Sha256 hash_;
+  std::vector<uint8_t> digests_;
 };
 
 }  // namespace lazuli

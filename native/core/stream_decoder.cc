@@ -124,7 +124,8 @@ std::unique_ptr<StreamDecoder> StreamDecoder::make(Codec codec, std::span<const 
   switch (codec) {
     case Codec::gzip: return std::make_unique<GzipDecoder>(bytes);
     case Codec::zstd: return std::make_unique<ZstdDecoder>(bytes);
-    case Codec::deflateSpan: throw std::logic_error("A span of deflate needs its window");
+    case Codec::deflateSpan:
+    case Codec::deflateLeaf: throw std::logic_error("A span of deflate needs its window");
     case Codec::raw: break;
   }
   return std::make_unique<RawDecoder>(bytes);

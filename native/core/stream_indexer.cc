@@ -41,6 +41,13 @@ uint64_t checkedSpanBytes(const StreamIndexer::Options& options) {
   return options.spanBytes;
 }
 
+/** So many leaves as there could be spans without windows. */
+uint64_t checkedLeafBytes(const StreamIndexer::Options& options) {
+  if (options.leafBytes == 0 || options.dataSizeMax / options.leafBytes <= StreamIndexer::LEAVES_MAX) return options.leafBytes;
+  throw std::invalid_argument("Cannot index stream: want at most " + std::to_string(StreamIndexer::LEAVES_MAX) +
+                              " leaves, got a size of them that makes more");
+}
+
 bool isZero(const uint8_t* bytes, size_t length) {
   return bytes[0] == 0 && std::memcmp(bytes, bytes + 1, length - 1) == 0;
 }
@@ -57,7 +64,8 @@ StreamIndexer::StreamIndexer(Options options)
       toWrite_(BLOCKS),
       output_({options.dataSizeMax, options.keepsWindows && options.codec == SpanScanner::Codec::gzip,
                [this] { return takeBlock(); }, [this](const DataBlockPointer& block) { emitBlock(block); }}),
-      scanner_(SpanScanner::make(options.codec, checkedSpanBytes(options), output_)) {
+      scanner_(SpanScanner::make(options.codec, checkedSpanBytes(options), output_)),
+      leafDigests_(checkedLeafBytes(options)) {
   for (size_t index = 0; index < BLOCKS; index++) free_.force(std::make_unique_for_overwrite<DataBlock>(), 1);
   try {
     start("lazuli-decode", [this] { decodePieces(); });
@@ -135,17 +143,23 @@ void StreamIndexer::writeData() {
   while (const std::optional<DataBlockPointer> block = toWrite_.pop()) {
     writeBlock(**block);
     spanDigests_.add(**block);
+    leafDigests_.add(**block);
     tarHeaders_.add((*block)->filled());
     end = (*block)->offset + (*block)->length;
   }
   spanDigests_.finish();
+  leafDigests_.finish();
   if (ftruncate(data_.get(), static_cast<off_t>(end)) != 0) {
     throw std::system_error(errno, std::generic_category(), "ftruncate");
   }
 }
 
 void StreamIndexer::keepHeaders() {
-  while (const std::optional<DataBlockPointer> block = toWrite_.pop()) tarHeaders_.add((*block)->filled());
+  while (const std::optional<DataBlockPointer> block = toWrite_.pop()) {
+    leafDigests_.add(**block);
+    tarHeaders_.add((*block)->filled());
+  }
+  leafDigests_.finish();
 }
 
 void StreamIndexer::writeBlock(const DataBlock& block) const {
@@ -210,7 +224,8 @@ StreamIndexer::Result StreamIndexer::finish() {
   join();
   throwFailure();
   Result result{blobDigests_.whole(), scanner_->blobSize(), dataDigest_,          output_.position(), indexedSpans(),
-                output_.takeWindows(), scanner_->streamCount(), tarHeaders_.takeKept()};
+                output_.takeWindows(), scanner_->streamCount(), tarHeaders_.takeKept(),
+                leafDigests_.take()};
   return result;
 }
 

@@ -24,7 +24,7 @@ namespace lazuli {
  *
  *     push() ─▶ decode ─┬─▶ digests of the blob and its ranges
  *                       ├─▶ digest of the data
- *                       └─▶ headers of the tar, digests of the spans, and the file
+ *                       └─▶ headers of the tar, digests of the spans and leaves, and the file
  *
  * Memory is bounded by the queues between them, and by spans and windows, which dataSizeMax and spanBytes bound.
  */
@@ -37,6 +37,7 @@ class StreamIndexer {
   static constexpr size_t PUSH_BYTES_MAX = 64U << 20;
   static constexpr uint64_t SPANS_MAX = 1'000'000;
   static constexpr uint64_t WINDOWS_MAX = 16'384;
+  static constexpr uint64_t LEAVES_MAX = 1'000'000;
 
   struct Options {
     SpanScanner::Codec codec;
@@ -45,6 +46,8 @@ class StreamIndexer {
     uint64_t spanBytes;
     bool keepsWindows;
     uint64_t dataSizeMax;
+    /** Parts of spans that have digests; 0: none have. */
+    uint64_t leafBytes = 0;
   };
 
   /** Throws std::invalid_argument when there could be too many spans, std::system_error. */
@@ -65,6 +68,8 @@ class StreamIndexer {
     uint64_t streamCount;
     /** As TarHeaders has them. */
     std::vector<uint8_t> tarHeaders;
+    /** As LeafDigests has them. */
+    std::vector<uint8_t> leafDigests;
   };
 
   /** False when a push must wait; always true once the work has failed, so that the next call tells why. */
@@ -112,6 +117,7 @@ class StreamIndexer {
   const std::unique_ptr<SpanScanner> scanner_;
   BlobDigests blobDigests_;
   SpanDigests spanDigests_;
+  LeafDigests leafDigests_;
   TarHeaders tarHeaders_;
   Sha256 dataHash_;
   Digest dataDigest_{};

@@ -119,7 +119,7 @@ Outcome UnitJobs::ingestUnit(Task& task, size_t index, std::unique_ptr<StreamDec
     const std::span<const uint8_t> range = bytes.subspan(from, length);
     const Outcome checked = checkRange(unit, range);
     if (checked != Outcome::stored) return checked;
-    decoder = unit.codec == Codec::deflateSpan ? makeSpanDecoder(layer, index, range) : StreamDecoder::make(unit.codec, range);
+    decoder = needsWindow(unit.codec) ? makeSpanDecoder(layer, index, range) : StreamDecoder::make(unit.codec, range);
     if (decoder == nullptr) return Outcome::ioError;
   }
   const uint64_t before = unit.codec == Codec::deflateSpan ? 0 : unit.innerOffset - decoder->position();
@@ -142,10 +142,11 @@ std::unique_ptr<StreamDecoder> UnitJobs::makeSpanDecoder(const Layer& layer, siz
                                                          std::span<const uint8_t> bytes) const {
   const Unit unit = layer.units().unit(index);
   uint8_t window[WINDOW_BYTES];
-  if (layer.windows().read(index, window) != 0) return nullptr;
+  if (layer.windows().read(layer.units().streamStart(index), window) != 0) return nullptr;
   // Another window would make other bytes of the same blob.
   if (crc32(0, window, sizeof window) != unit.windowCrc) return nullptr;
-  return std::make_unique<SpanDecoder>(SpanDecoder::Span{bytes, static_cast<unsigned>(unit.innerOffset), window});
+  const uint64_t bits = unit.codec == Codec::deflateSpan ? unit.innerOffset : unit.bits;
+  return std::make_unique<SpanDecoder>(SpanDecoder::Span{bytes, static_cast<unsigned>(bits), window});
 }
 
 void UnitJobs::verify(uint64_t id, const std::shared_ptr<Layer>& layer, UnitRange units) {

@@ -66,13 +66,13 @@ void UnitTable::checkRecords() {
   Unit before{};
   for (size_t index = 0; index < count_; index++) {
     const uint8_t* record = &bytes_[HEADER + index * RECORD];
-    const Codec codecMax = version_ == FIRST_VERSION ? Codec::zstd : Codec::deflateSpan;
+    const Codec codecMax = version_ == FIRST_VERSION ? Codec::zstd : Codec::deflateLeaf;
     if (record[72] > static_cast<uint8_t>(codecMax)) refuseUnit(index, "has an unknown codec");
     if (record[73] > (version_ == FIRST_VERSION ? 0 : 1)) refuseUnit(index, "has an unknown kind of digest");
     const Unit unit = this->unit(index);
     checkUnit(index, unit);
     if (index > 0) checkNeighbours(index, before, unit);
-    if (unit.codec == Codec::deflateSpan) windowCount_++;
+    if (needsWindow(unit.codec)) windowCount_++;
     if (unit.digestOf == DigestOf::blob) needsSums_ = true;
     before = unit;
   }
@@ -85,6 +85,7 @@ void UnitTable::checkUnit(size_t index, const Unit& unit) const {
   if (!fits(unit.blobOffset, unit.blobLength, blobSize_)) refuseUnit(index, "lies outside the blob");
   if (!fits(unit.innerOffset, unit.dataLength, STREAM_BYTES_MAX)) refuseUnit(index, "lies too deep in its stream");
   if (unit.codec == Codec::deflateSpan && unit.innerOffset > 7) refuseUnit(index, "begins with more bits than a byte has");
+  if (unit.bits > (unit.codec == Codec::deflateLeaf ? 7 : 0)) refuseUnit(index, "has bits out of range");
   if (unit.codec == Codec::raw && !fits(unit.innerOffset, unit.dataLength, unit.blobLength)) {
     refuseUnit(index, "is longer than its bytes in the blob");
   }
@@ -95,6 +96,7 @@ void UnitTable::checkNeighbours(size_t index, const Unit& before, const Unit& un
   if (unit.blobOffset < before.blobOffset) refuseUnit(index, "is not in the order of the blob");
   if (unit.blobOffset > before.blobOffset) return;
   if (unit.blobLength != before.blobLength || unit.codec != before.codec) refuseUnit(index, "disagrees about its stream");
+  if (unit.bits != before.bits || unit.windowCrc != before.windowCrc) refuseUnit(index, "disagrees about its window");
   if (unit.codec == Codec::deflateSpan) refuseUnit(index, "begins where another span does");
   // Else each of them would have the whole stream hashed.
   if (unit.digestOf == DigestOf::blob || before.digestOf == DigestOf::blob) refuseUnit(index, "has the digest of a shared stream");
@@ -116,6 +118,7 @@ Unit UnitTable::unit(size_t index) const {
   std::copy_n(record + 40, unit.sha256.size(), unit.sha256.begin());
   unit.codec = static_cast<Codec>(record[72]);
   unit.digestOf = static_cast<DigestOf>(record[73]);
+  unit.bits = record[74];
   unit.windowCrc = load<uint32_t>(record + 76);
   // Bytes that are stored as they are have one digest.
   if (unit.codec == Codec::raw && unit.dataLength == unit.blobLength) unit.digestOf = DigestOf::data;
@@ -140,6 +143,12 @@ UnitRange UnitTable::overlapping(uint64_t offset, uint64_t length) const {
     else high = middle;
   }
   return {first, low};
+}
+
+size_t UnitTable::streamStart(size_t index) const {
+  const uint64_t start = blobOffset(index);
+  while (index > 0 && blobOffset(index - 1) == start) index--;
+  return index;
 }
 
 size_t UnitTable::streamEnd(size_t index) const {

@@ -9,8 +9,14 @@
 
 namespace lazuli {
 
-/** deflateSpan: raw deflate from a block's first bit on, with the 32 KiB of output before it as dictionary. */
-enum class Codec : uint8_t { raw = 0, gzip = 1, zstd = 2, deflateSpan = 3 };
+/**
+ * deflateSpan: raw deflate from a block's first bit on, with the 32 KiB of output before it as dictionary. deflateLeaf: a
+ * part of such a span.
+ */
+enum class Codec : uint8_t { raw = 0, gzip = 1, zstd = 2, deflateSpan = 3, deflateLeaf = 4 };
+
+/** Whether the units are inflated with a window. */
+constexpr bool needsWindow(Codec codec) { return codec == Codec::deflateSpan || codec == Codec::deflateLeaf; }
 
 /** What a unit's digest is of: its decoded bytes, or its range of the blob. */
 enum class DigestOf : uint8_t { data = 0, blob = 1 };
@@ -26,8 +32,10 @@ struct Unit {
   Digest sha256;
   Codec codec;
   DigestOf digestOf = DigestOf::data;
-  /** CRC-32 of the window of a deflateSpan. */
+  /** CRC-32 of the window of its span. */
   uint32_t windowCrc = 0;
+  /** Of a deflateLeaf: the high bits of its span's first byte that belong to the span, 0: all. */
+  uint8_t bits = 0;
 
   uint64_t dataEnd() const { return dataOffset + dataLength; }
   uint64_t blobEnd() const { return blobOffset + blobLength; }
@@ -48,7 +56,10 @@ class UnitTable {
   explicit UnitTable(std::span<const uint8_t> bytes);
 
   size_t count() const { return count_; }
-  /** 0 or count(): each deflateSpan has one, and a table of them holds nothing else. */
+  /**
+   * 0 or count(): a table with spans of deflate holds nothing else. Of those that share a span, only the first one's
+   * window counts.
+   */
   size_t windowCount() const { return windowCount_; }
   /** Some unit's digest says nothing of its decoded bytes. */
   bool needsSums() const { return needsSums_; }
@@ -62,6 +73,8 @@ class UnitTable {
 
   /** The units that hold any byte of the range of the data file. */
   UnitRange overlapping(uint64_t offset, uint64_t length) const;
+  /** The first unit that shares the stream of `index`. */
+  size_t streamStart(size_t index) const;
   /** One behind the last unit that shares the stream of `index`. */
   size_t streamEnd(size_t index) const;
 

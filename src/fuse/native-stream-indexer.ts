@@ -31,6 +31,8 @@ export interface StreamIndexerOptions {
    * windows (512 MiB); ERR_INVALID_ARG_VALUE when there could be more.
    */
   readonly dataSizeMax: number;
+  /** Parts of spans that have digests of their own; at most a million. Absent: none have. */
+  readonly leafSizeBytes?: number | undefined;
 }
 
 /** Why a stream was refused: `reason` of the error, whose `code` is ERR_STREAM. */
@@ -65,6 +67,11 @@ export interface IndexedStream {
    * endian) and so many bytes, in the order of their offsets; at most 64 MiB. What can't be followed is not there.
    */
   readonly tarHeaders: Buffer;
+  /**
+   * The sha256 of each leaf, 32 bytes each: a span is cut, from its start on, in leaves of `leafSizeBytes`, the last one
+   * shorter. Empty without that.
+   */
+  readonly leafDigests: Buffer;
 }
 
 export interface NativeStreamIndexer {

@@ -26,6 +26,6 @@ export async function checkArchive(
   throw dataLoss(`Cannot use layer ${digest}: its index describes other files than its archive has`, {
     subject: digest,
     reason: "index-other-tree",
-    hint: "The image's SOCI index lies: remove the image, and pull it without this index",
+    hint: "The image's index lies: remove the image, and pull it without this index",
   });
 }

@@ -4,12 +4,13 @@ import { type Digest, digestAlgorithm } from "../bytes/index.js";
 import { type BlockSize, writeErofs } from "../erofs/index.js";
 import { dataLoss, LazuliError, unimplemented } from "../errors/index.js";
 import { type CompiledToc, compileToc } from "../estargz/index.js";
+import { compileFine } from "../fine/index.js";
 import { type CompiledZtoc, compileZtoc } from "../soci/index.js";
 import { type CompiledTar, compileTar, readTar, readTarHeaders } from "../tar/index.js";
 import type { DirectoryNode } from "../tree/index.js";
 import { encodeUnitTable, readSpans, type UnitTable, unitsOfSpans } from "../units/index.js";
 import { compileZstdChunked } from "../zstdchunked/index.js";
-import type { ArchiveInput, CompileInput, SociInput, WholeInput } from "./compile-input.js";
+import type { ArchiveInput, CompileInput, FineInput, SociInput, WholeInput } from "./compile-input.js";
 import type { LayerOwner } from "./contract.js";
 import type { PrefetchHint, UnitRange } from "./layer-record.js";
 import { PREFETCH_BLOB_BYTES_MAX, PREFETCH_RANGES_MAX } from "./limits.js";
@@ -17,7 +18,7 @@ import { PREFETCH_BLOB_BYTES_MAX, PREFETCH_RANGES_MAX } from "./limits.js";
 /** The files of a layer. */
 export interface CompiledIndex {
   readonly units: UnitTable;
-  /** WINDOW_SIZE for each unit that needs one. */
+  /** WINDOW_SIZE for each unit that needs one; nothing where they are had later. */
   readonly windows: Uint8Array;
   readonly meta: Uint8Array;
   readonly prefetch: PrefetchHint;
@@ -46,6 +47,8 @@ export async function compileIndex(input: CompileInput): Promise<CompiledIndex> 
         compileZstdChunked({ ...input, toc: bufferOf(input.toc), blockSize: PACKED_BLOCK_SIZE }),
         input,
       );
+    case "fine":
+      return await fromTable(input);
     case "soci":
       return fromZtoc(input);
     case "whole":
@@ -81,6 +84,22 @@ function fromZtoc({ ztoc, digest, blobSize, prefetch }: SociInput): CompiledInde
     units: encodeUnitTable(units, { dataSize, blobSize, blockSize, windows }),
     windows,
     prefetch: boundedHint(compiled),
+    ...treeFiles({ root, blockSize, dataSize }),
+  };
+}
+
+async function fromTable({ table, headers, layer, blobSize }: FineInput): Promise<CompiledIndex> {
+  const { root, units, dataSize } = await compileFine({
+    table: bufferOf(table),
+    headers: bufferOf(headers),
+    layer,
+    blobSize,
+  });
+  const blockSize = ARCHIVE_BLOCK_SIZE;
+  return {
+    units: encodeUnitTable(units, { dataSize, blobSize, blockSize }),
+    windows: NOTHING,
+    prefetch: { kind: "none" },
     ...treeFiles({ root, blockSize, dataSize }),
   };
 }

@@ -3,7 +3,13 @@ import type { TocDialect } from "../estargz/index.js";
 import type { SpanRange } from "../soci/index.js";
 
 /** What a layer is compiled from, in a form that goes to another thread. */
-export type CompileInput = EstargzInput | ZstdChunkedInput | SociInput | WholeInput | ArchiveInput;
+export type CompileInput =
+  | EstargzInput
+  | ZstdChunkedInput
+  | FineInput
+  | SociInput
+  | WholeInput
+  | ArchiveInput;
 
 export interface EstargzInput {
   readonly format: "estargz";
@@ -15,6 +21,15 @@ export interface EstargzInput {
 export interface ZstdChunkedInput extends Omit<EstargzInput, "format"> {
   readonly format: "zstdchunked";
   readonly dialect: TocDialect;
+}
+
+export interface FineInput {
+  readonly format: "fine";
+  readonly table: Uint8Array;
+  /** What its packed tree decodes to. */
+  readonly headers: Uint8Array;
+  readonly layer: Digest;
+  readonly blobSize: number;
 }
 
 export interface SociInput {

@@ -3,7 +3,7 @@ import type { BlobSource } from "../registry/index.js";
 import type { SpanRange } from "../soci/index.js";
 
 /** How the engine finds its way in a blob. All that comes from callbacks is checked against a digest that stands here. */
-export type LayerIndexSource = EstargzIndex | ZstdChunkedIndex | SociIndex | WholeBlob;
+export type LayerIndexSource = EstargzIndex | ZstdChunkedIndex | FineIndex | SociIndex | WholeBlob;
 
 export interface EstargzIndex {
   readonly kind: "estargz";
@@ -20,6 +20,24 @@ export interface ZstdChunkedIndex {
   readonly kind: "zstdchunked";
   /** Of the layer's descriptor: they tell the position and the digest of the TOC, in either dialect. */
   readonly annotations: Readonly<Record<string, string>>;
+}
+
+/** Our own index, which lies beside the image. */
+export interface FineIndex {
+  readonly kind: "fine";
+  /** Brings the layer's table with the digest that it must have; undefined: the image has no such index, or it none of the layer. */
+  readonly load: (options: LoadOptions) => Promise<LoadedTable | undefined>;
+  /** As SociIndex has it. */
+  readonly diffId: Digest | undefined;
+  /** What to do for a layer without a table. */
+  readonly otherwise: SociIndex | WholeBlob | undefined;
+  /** As SociIndex has it. */
+  readonly isSmall?: boolean;
+}
+
+export interface LoadedTable {
+  readonly table: Buffer;
+  readonly digest: Digest;
 }
 
 export interface SociIndex {
@@ -74,7 +92,7 @@ export interface LayerRequest {
 }
 
 /** What a layer's index was made from; `gzip`, `zstd` and `tar`: from the whole blob. */
-export type LayerFormat = "estargz" | "zstdchunked" | "soci" | "gzip" | "zstd" | "tar";
+export type LayerFormat = "estargz" | "zstdchunked" | "fine" | "soci" | "gzip" | "zstd" | "tar";
 
 /** Where a layer came from, kept on disk. Never a secret: credentials are found at use. */
 export interface LayerOrigin {

@@ -4,7 +4,7 @@ import { dirname, join } from "node:path";
 import type { Digest } from "../bytes/index.js";
 import { dataLoss } from "../errors/index.js";
 import { log } from "../observe/index.js";
-import { UnitTable } from "../units/index.js";
+import { UnitTable, WINDOW_SIZE } from "../units/index.js";
 import { BitSet } from "./bit-set.js";
 import { decodeBitmap, encodeBitmap } from "./bitmap-file.js";
 import type { LayerUsage } from "./contract.js";
@@ -40,7 +40,10 @@ export interface NewLayerFiles {
   readonly record: LayerRecord;
   readonly units: UnitTable;
   readonly meta: Uint8Array;
+  /** Nothing where the layer's units have some that are had later: the file has room for them. */
   readonly windows: Uint8Array;
+  /** See paths.ts. */
+  readonly table?: Uint8Array | undefined;
   /**
    * What the data file holds: nothing, then it is made here; all units, perhaps not on disk yet, so that the bitmap has
    * none of them; or all units, synced.
@@ -75,7 +78,7 @@ export async function createLayerFolder(options: {
 }
 
 async function writeLayerFiles(paths: LayerPaths, files: NewLayerFiles): Promise<void> {
-  const { record, units, meta, windows, data } = files;
+  const { record, units, meta, windows, table, data } = files;
   const present = new BitSet(units.count);
   if (data === "synced") for (let unit = 0; unit < units.count; unit += 1) present.set(unit, true);
   const bitmap = encodeBitmap(present.bytes, { units: units.count, tableSha256: tableSha256(units) });
@@ -84,11 +87,18 @@ async function writeLayerFiles(paths: LayerPaths, files: NewLayerFiles): Promise
     writeSynced(paths.units, units.buffer),
     writeSynced(paths.meta, meta),
     writeSynced(paths.bitmap, bitmap),
-    units.windowCount === 0 ? undefined : writeSynced(paths.windows, windows),
+    writeWindows(paths.windows, windows, units),
+    table === undefined ? undefined : writeSynced(paths.table, table),
     data !== "nothing" ? undefined : makeDataFile(paths.data, units.dataSize),
     writeSynced(paths.record, encodeRecord(record)),
   ]);
   for (const outcome of written) if (outcome.status === "rejected") throw outcome.reason;
+}
+
+async function writeWindows(path: string, windows: Uint8Array, units: UnitTable): Promise<void> {
+  if (units.windowCount === 0) return;
+  if (windows.length > 0) await writeSynced(path, windows);
+  else await makeDataFile(path, units.windowCount * WINDOW_SIZE);
 }
 
 async function makeDataFile(path: string, sizeBytes: number): Promise<void> {

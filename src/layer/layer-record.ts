@@ -80,7 +80,7 @@ export function decodeRecord(bytes: Buffer): LayerRecord {
   }
 }
 
-const formats: readonly LayerFormat[] = ["estargz", "zstdchunked", "soci", "gzip", "zstd", "tar"];
+const formats: readonly LayerFormat[] = ["estargz", "zstdchunked", "fine", "soci", "gzip", "zstd", "tar"];
 
 function formatOf(value: unknown): LayerFormat {
   const format = formats.find((known) => known === value);

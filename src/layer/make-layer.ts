@@ -50,9 +50,13 @@ export async function makeLayer(options: MakeLayerOptions): Promise<MadeLayer> {
     signal,
   });
   if (read !== undefined) return await makeLazyLayer(options, read);
-  if (index.kind === "soci" && index.isSmall === true) throw layerSmall(request.digest);
-  if (index.kind !== "soci" || index.otherwise === undefined) throw noIndex(request.digest);
-  return await makeWholeLayer(options, index.otherwise);
+  if (index.kind !== "soci" && index.kind !== "fine") throw noIndex(request.digest);
+  const { otherwise } = index;
+  if (otherwise?.kind === "soci")
+    return await makeLayer({ ...options, request: { ...request, index: otherwise } });
+  if (index.isSmall === true) throw layerSmall(request.digest);
+  if (otherwise === undefined) throw noIndex(request.digest);
+  return await makeWholeLayer(options, otherwise);
 }
 
 async function makeLazyLayer(options: MakeLayerOptions, read: ReadIndex): Promise<MadeLayer> {
@@ -61,7 +65,7 @@ async function makeLazyLayer(options: MakeLayerOptions, read: ReadIndex): Promis
   const compiled = await compilers.compile({ input: read.input, subject: digest, signal });
   signal.throwIfAborted();
   const { index } = request;
-  const diffId = index?.kind === "soci" ? index.diffId : undefined;
+  const diffId = index?.kind === "soci" || index?.kind === "fine" ? index.diffId : undefined;
   const files = newFiles(options, { ...read, diffId, compiled, data: "nothing" });
   await createLayerFolder({ root, digest, make: async () => files });
   return { fetchedBytes: read.fetchedBytes, isWhole: false, isSynced: true };
@@ -120,6 +124,7 @@ function newFiles(
     readonly isDecoded?: boolean;
     readonly processing?: LayerRecord["processing"];
     readonly compiled: CompiledIndex;
+    readonly table?: Uint8Array | undefined;
     readonly data: NewLayerFiles["data"];
   },
 ): NewLayerFiles {
@@ -144,6 +149,7 @@ function newFiles(
     },
     units,
     windows,
+    table: made.table,
     meta,
     data,
   };

@@ -10,6 +10,7 @@ import { type Digest, digestFileName } from "../bytes/index.js";
  *         meta.erofs    the tree
  *         data          sparse: verified bytes of the units
  *         windows       of a layer with spans of deflate: what each may refer back to
+ *         table         of one that we indexed, with such spans: our index, which tells where windows are to be had
  *         sums          digests of decoded units, where the index has only those of the blob, see sums-file.ts
  *         bitmap        units that are in `data` and synced, see bitmap-file.ts
  *         decoded       while it is made: what a blob decodes to that can't be decoded in parts, see decoded-source.ts
@@ -28,6 +29,7 @@ export interface LayerPaths {
   readonly data: string;
   readonly bitmap: string;
   readonly windows: string;
+  readonly table: string;
   readonly sums: string;
   readonly decoded: string;
 }
@@ -58,6 +60,7 @@ export function pathsIn(folder: string): LayerPaths {
     data: join(folder, "data"),
     bitmap: join(folder, "bitmap"),
     windows: join(folder, "windows"),
+    table: join(folder, "table"),
     sums: join(folder, "sums"),
     decoded: join(folder, "decoded"),
   };

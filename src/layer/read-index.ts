@@ -1,11 +1,13 @@
 import { type Digest, sha256 } from "../bytes/index.js";
-import { LazuliError } from "../errors/index.js";
+import { invalidArgument, LazuliError } from "../errors/index.js";
 import { openToc, TOC_DIGEST_ANNOTATION } from "../estargz/index.js";
+import { parseFineTable } from "../fine/index.js";
 import type { BlobSource } from "../registry/index.js";
 import { type DecompressFrame, openZstdChunked } from "../zstdchunked/index.js";
 import type { CompileInput } from "./compile-input.js";
 import type {
   EstargzIndex,
+  FineIndex,
   LayerFormat,
   LayerIndexSource,
   SociIndex,
@@ -22,6 +24,8 @@ export interface ReadIndex {
   readonly input: CompileInput;
   readonly format: LayerFormat;
   readonly indexDigest: Digest;
+  /** Our own table, where the layer's windows are had by it later. */
+  readonly table?: Uint8Array;
   /** Compressed bytes that were fetched for it. */
   readonly fetchedBytes: number;
 }
@@ -53,8 +57,8 @@ class IndexBytes {
 
 /**
  * Fetches what says where a blob's files are, from the blob or from where its loader finds it. Wrong bytes are asked for
- * once more, of another mirror where there is one. undefined: there is no index for this blob, which only a SOCI index
- * can tell. @throws as the formats, and as the source
+ * once more, of another mirror where there is one. undefined: there is no index for this blob, which only one that lies
+ * beside it can tell. @throws as the formats, and as the source
  */
 export async function readIndex(options: ReadIndexOptions): Promise<ReadIndex | undefined> {
   const { source } = options;
@@ -80,6 +84,8 @@ async function readOnce(options: ReadIndexOptions, cost: IndexBytes): Promise<Fo
       });
     case "zstdchunked":
       return await readZstdChunked({ ...options, index }, cost);
+    case "fine":
+      return await readTable({ ...options, index }, cost);
     case "soci":
       return await readZtoc({ ...options, index }, cost);
   }
@@ -120,6 +126,35 @@ async function readZstdChunked(
     input: { format: "zstdchunked", toc, dialect, payloadEnd, blobSize: source.size },
     format: "zstdchunked",
     indexDigest: sha256(toc),
+  };
+}
+
+async function readTable(
+  { source, index, decompress, signal }: ReadIndexOptions & { readonly index: FineIndex },
+  cost: IndexBytes,
+): Promise<Found | undefined> {
+  const loaded = await index.load({ signal });
+  if (loaded === undefined) return undefined;
+  const { digest } = loaded;
+  const table = cost.count(loaded.table);
+  const { digest: layer, size: blobSize } = source;
+  const { packedTree, treeSize, windows } = parseFineTable({ table, layer, blobSize });
+  const headers = await decompress(packedTree, treeSize).catch((thrown: NodeJS.ErrnoException) => {
+    if (thrown.code?.startsWith("ERR_ZSTD_") !== true) throw thrown;
+    throw invalidArgument(
+      "Cannot use index table: its tree is not one zstd frame of the size that it names",
+      {
+        subject: layer,
+        reason: "fine-tree",
+        cause: thrown,
+      },
+    );
+  });
+  return {
+    input: { format: "fine", table, headers, layer, blobSize },
+    format: "fine",
+    indexDigest: digest,
+    ...(windows === undefined ? {} : { table }),
   };
 }
 

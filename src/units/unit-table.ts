@@ -13,7 +13,8 @@ import { assert, dataLoss } from "../errors/index.js";
  *     record, 80 bytes, sorted by data offset, which is also the order in the blob
  *       0  u64 data offset   8  u64 data length       16  u64 blob offset     24  u64 blob length
  *      32  u64 inner offset 40  sha256 (32 bytes)     72  u8 codec            73  u8 what the sha256 is of
- *      74  zeros            76  u32 CRC-32 of the window of a deflateSpan, else zero
+ *      74  u8 bits of a deflateLeaf, else zero            75  zero
+ *      76  u32 CRC-32 of the window of a deflateSpan or deflateLeaf, else zero
  *     trailer: sha256 of all that stands before it, 32 bytes
  *
  * A unit is decoded from blob[blob offset, + blob length): skip `inner offset` decoded bytes, take `data length`.
@@ -24,6 +25,10 @@ import { assert, dataLoss } from "../errors/index.js";
  * whole byte does). It is raw deflate from a block's first bit on, needs the 32 KiB of output before it (its window,
  * which is kept beside the table), and may go on through members of gzip. It shares its stream with no other unit, but
  * its last byte may be the first of the next. A table with such units has no others.
+ *
+ * A deflateLeaf is a part of such a span, which it may share with others: its `inner offset` is what it is of other
+ * codecs, and how many bits of the first byte belong to the span stands apart. The window of a span is that of its first
+ * leaf; those of the others are never read, and the file that keeps windows has a hole in their place.
  *
  * The sha256 is of the decoded bytes (0), or of the unit's range of the blob (1), which then is no other unit's.
  * Version 1 has neither: its bytes 73 to 79 are zeros. It is still read.
@@ -39,7 +44,7 @@ const FIRST_VERSION = 1;
 
 const MAGIC = Buffer.from("lzliunit", "latin1");
 
-export const unitCodecs = { raw: 0, gzip: 1, zstd: 2, deflateSpan: 3 } as const;
+export const unitCodecs = { raw: 0, gzip: 1, zstd: 2, deflateSpan: 3, deflateLeaf: 4 } as const;
 export type UnitCodec = keyof typeof unitCodecs;
 
 export const digestKinds = { data: 0, blob: 1 } as const;
@@ -59,6 +64,8 @@ export interface Unit {
   readonly codec: UnitCodec;
   /** "data" unless given. */
   readonly digestOf?: DigestOf;
+  /** Of a deflateLeaf, which must have it: where its span begins, and the CRC-32 of its span's window. */
+  readonly span?: { readonly bits: number; readonly windowCrc: number };
 }
 
 export interface UnitTableFacts {
@@ -69,6 +76,11 @@ export interface UnitTableFacts {
   readonly windows?: Uint8Array;
 }
 
+/** Whether units are inflated with what stands before their span. */
+function needsWindow(codec: UnitCodec): boolean {
+  return codec === "deflateSpan" || codec === "deflateLeaf";
+}
+
 /** Read access to a unit table; checks the whole buffer once when it is made. */
 export class UnitTable {
   readonly buffer: Buffer;
@@ -76,7 +88,7 @@ export class UnitTable {
   readonly dataSize: number;
   readonly blobSize: number;
   readonly blockSize: number;
-  /** Windows that belong to the table: one for each unit, or none. */
+  /** Windows that belong to the table: one for each unit, or none. Of units that share a span only the first one's is read. */
   readonly windowCount: number;
   /** Some unit's digest says nothing of what is on disk: NativePlane.sums() does, and has to be kept. */
   readonly needsSums: boolean;
@@ -98,7 +110,7 @@ export class UnitTable {
     this.blobSize = Number(buffer.readBigUInt64LE(32));
     this.blockSize = buffer.readUInt32LE(40);
     if (body.length !== UNIT_HEADER_SIZE + this.count * UNIT_RECORD_SIZE) throw damaged("the count is wrong");
-    this.windowCount = this.count > 0 && this.codec(0) === "deflateSpan" ? this.count : 0;
+    this.windowCount = this.count > 0 && needsWindow(this.codec(0)) ? this.count : 0;
     this.needsSums = this.#hasUnitThatNeedsSum();
   }
 
@@ -189,7 +201,9 @@ export function encodeUnitTable(units: readonly Unit[], facts: UnitTableFacts): 
   const buffer = Buffer.alloc(UNIT_HEADER_SIZE + units.length * UNIT_RECORD_SIZE + UNIT_TRAILER_SIZE);
   writeHeader(buffer, { ...facts, count: units.length });
   const spans = units.filter(({ codec }) => codec === "deflateSpan").length;
-  assert(spans === 0 || spans === units.length, "a table with spans of deflate has nothing else");
+  const leaves = units.filter(({ codec }) => codec === "deflateLeaf").length;
+  const isMixed = spans + leaves > 0 && spans !== units.length && leaves !== units.length;
+  assert(!isMixed, "a table with spans of deflate has nothing else");
   const windows = facts.windows ?? Buffer.alloc(0);
   assert(windows.length === spans * WINDOW_SIZE, "each span has a window");
   let at = UNIT_HEADER_SIZE;
@@ -222,6 +236,10 @@ function checkUnit(unit: Unit, before: Unit | undefined, facts: UnitTableFacts):
   const dataEnd = before === undefined ? 0 : before.dataOffset + before.dataLength;
   const blobStart = before?.blobOffset ?? 0;
   const isSpan = unit.codec === "deflateSpan";
+  assert(
+    (unit.codec === "deflateLeaf") === (unit.span !== undefined),
+    "a leaf tells of its span, others have none",
+  );
   assert(unit.dataOffset >= dataEnd && unit.dataLength > 0, "units are sorted by data offset and disjoint");
   assert(unit.dataOffset + unit.dataLength <= facts.dataSize, "the units lie inside the data file");
   assert(unit.blobOffset >= blobStart, "units are in the order of the blob");
@@ -244,4 +262,7 @@ function writeRecord(buffer: Buffer, at: number, unit: Unit): void {
   buffer.set(unit.sha256, at + 40);
   buffer.writeUInt8(unitCodecs[unit.codec], at + 72);
   buffer.writeUInt8(digestKinds[unit.digestOf ?? "data"], at + 73);
+  if (unit.span === undefined) return;
+  buffer.writeUInt8(unit.span.bits, at + 74);
+  buffer.writeUInt32LE(unit.span.windowCrc, at + 76);
 }
