@@ -18,6 +18,8 @@ namespace {
 constexpr uint64_t THREADS_MAX = 256;
 constexpr uint64_t WAITING_READS_MAX = 1U << 20;
 constexpr uint64_t ERRNO_MAX = 4095;
+/** 24 MiB of a layer's log. */
+constexpr uint64_t TOUCHES_MAX = 1U << 20;
 
 uint32_t layerArgument(const Napi::Value& value) {
   return static_cast<uint32_t>(integerArgument(value, "layer", 1, UINT32_MAX));
@@ -61,6 +63,18 @@ Napi::Array missesToJs(Napi::Env env, const std::vector<Miss>& misses) {
     setNumber(env, object, "lastUnit", miss.lastUnit);
     object.Set("read", Napi::BigInt::New(env, miss.read));
     array.Set(index, object);
+  }
+  return array;
+}
+
+/** Unit, time, wait; and the next one. */
+Napi::Value touchesToJs(Napi::Env env, std::span<const Touch> touches) {
+  Napi::BigUint64Array array = Napi::BigUint64Array::New(env, touches.size() * 3);
+  uint64_t* place = array.Data();
+  for (const Touch& touch : touches) {
+    *place++ = touch.unit;
+    *place++ = touch.at;
+    *place++ = touch.waited;
   }
   return array;
 }
@@ -110,6 +124,10 @@ void PlaneBinding::define(Napi::Env env, Napi::Object exports) {
                                        InstanceMethod<&PlaneBinding::sums>("sums"),
                                        InstanceMethod<&PlaneBinding::presentCount>("presentCount"),
                                        InstanceMethod<&PlaneBinding::sync>("sync"),
+                                       InstanceMethod<&PlaneBinding::startTouches>("startTouches"),
+                                       InstanceMethod<&PlaneBinding::takeTouches>("takeTouches"),
+                                       InstanceMethod<&PlaneBinding::waitingTouches>("waitingTouches"),
+                                       InstanceMethod<&PlaneBinding::stopTouches>("stopTouches"),
                                        InstanceMethod<&PlaneBinding::stats>("stats"),
                                        InstanceMethod<&PlaneBinding::park>("park"),
                                        InstanceMethod<&PlaneBinding::close>("close"),
@@ -252,6 +270,31 @@ Napi::Value PlaneBinding::sync(const Napi::CallbackInfo& info) {
     const Napi::Promise promise = worker->promise();
     worker->Queue();
     return promise;
+  });
+}
+
+Napi::Value PlaneBinding::startTouches(const Napi::CallbackInfo& info) {
+  return guarded(info.Env(), [&] {
+    const std::shared_ptr<Layer> layer = open().layer(layerArgument(info[0]));
+    layer->touches().start(layer->units().count(), integerArgument(info[1], "max", 1, TOUCHES_MAX));
+    return info.Env().Undefined();
+  });
+}
+
+Napi::Value PlaneBinding::takeTouches(const Napi::CallbackInfo& info) {
+  return guarded(info.Env(),
+                 [&] { return touchesToJs(info.Env(), open().layer(layerArgument(info[0]))->touches().take()); });
+}
+
+Napi::Value PlaneBinding::waitingTouches(const Napi::CallbackInfo& info) {
+  return guarded(info.Env(),
+                 [&] { return touchesToJs(info.Env(), open().waitingTouches(layerArgument(info[0]))); });
+}
+
+Napi::Value PlaneBinding::stopTouches(const Napi::CallbackInfo& info) {
+  return guarded(info.Env(), [&] {
+    open().layer(layerArgument(info[0]))->touches().stop();
+    return info.Env().Undefined();
   });
 }
 

@@ -40,6 +40,10 @@ class PlaneBinding : public Napi::ObjectWrap<PlaneBinding> {
   Napi::Value sums(const Napi::CallbackInfo& info);
   Napi::Value presentCount(const Napi::CallbackInfo& info);
   Napi::Value sync(const Napi::CallbackInfo& info);
+  Napi::Value startTouches(const Napi::CallbackInfo& info);
+  Napi::Value takeTouches(const Napi::CallbackInfo& info);
+  Napi::Value waitingTouches(const Napi::CallbackInfo& info);
+  Napi::Value stopTouches(const Napi::CallbackInfo& info);
   Napi::Value stats(const Napi::CallbackInfo& info);
   Napi::Value park(const Napi::CallbackInfo& info);
   Napi::Value close(const Napi::CallbackInfo& info);

@@ -12,6 +12,7 @@
 #include "erofs_image.h"
 #include "file_descriptor.h"
 #include "span_windows.h"
+#include "touch_log.h"
 #include "unit_table.h"
 
 namespace lazuli {
@@ -74,6 +75,9 @@ class Layer {
   const ErofsImage* image() const { return image_.get(); }
   bool isRemoved() const { return removed_.load(std::memory_order_acquire); }
   void markRemoved() { removed_.store(true, std::memory_order_release); }
+
+  /** Which units reads touch, while somebody records it. */
+  TouchLog& touches() { return touches_; }
 
   UnitState state(size_t unit) const;
   std::vector<uint8_t> presence() const;
@@ -165,6 +169,7 @@ class Layer {
   std::mutex claimsMutex_;
   std::condition_variable claimsChanged_;
   std::unordered_set<size_t> claims_;
+  TouchLog touches_;
 };
 
 }  // namespace lazuli

@@ -73,6 +73,8 @@ class Plane {
   EventBatch takeEvents() { return events_.take(); }
   const Stats& stats() const { return stats_; }
   size_t waitingReads() const { return reads_.waitingCount(); }
+  /** Units of a layer that reads wait for now; they are not among what its log has. */
+  std::vector<Touch> waitingTouches(uint32_t number) const { return reads_.waitingFor(*layer(number)); }
   /** Takes no more requests, and leaves the reads that wait to whoever adopts the descriptors. Idempotent. */
   void park();
   /** Joins all threads; waiting reads have got EIO and all tasks their completion when it returns. Idempotent. */

@@ -1,5 +1,6 @@
 #include "read_service.h"
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 
@@ -21,6 +22,33 @@ Scratch& scratch() {
   return scratch;
 }
 
+/** Units of the segments that are not here, sorted. */
+std::vector<uint32_t> missingUnits(const Layer& layer, std::span<const Segment> segments) {
+  std::vector<uint32_t> missing;
+  for (const Segment& segment : segments) {
+    if (segment.kind != Segment::Kind::data) continue;
+    const UnitRange range = layer.units().overlapping(segment.offset, segment.length);
+    for (size_t unit = range.first; unit < range.end; unit++) {
+      if (layer.state(unit) == UnitState::missing) missing.push_back(static_cast<uint32_t>(unit));
+    }
+  }
+  std::sort(missing.begin(), missing.end());
+  return missing;
+}
+
+/** Out of line: reads that nobody records only look at a flag. */
+[[gnu::noinline]] void noteTouches(Layer& layer, std::span<const Segment> segments, uint64_t at,
+                                   std::span<const uint32_t> missed) {
+  for (const Segment& segment : segments) {
+    if (segment.kind != Segment::Kind::data) continue;
+    layer.touches().note(layer.units().overlapping(segment.offset, segment.length), at, missed);
+  }
+}
+
+void noteTouches(const WaitingRead& read) {
+  if (read.layer->touches().isOn()) noteTouches(*read.layer, read.segments, read.since, read.missed);
+}
+
 }  // namespace
 
 ReadService::ReadService(const Parts& parts)
@@ -35,13 +63,18 @@ ReadService::ReadService(const Parts& parts)
 
 void ReadService::serve(const Origin& origin, const std::shared_ptr<Layer>& layer, std::span<const Segment> segments) {
   Need need;
-  if (attempt(*origin.session, origin.unique, *layer, segments, need)) return;
+  if (attempt(*origin.session, origin.unique, *layer, segments, need)) {
+    if (layer->touches().isOn()) noteTouches(*layer, segments, monotonicNanoseconds(), {});
+    return;
+  }
   const auto read = std::make_shared<WaitingRead>();
   read->session = origin.session;
   read->unique = origin.unique;
   read->thread = origin.thread;
   read->layer = layer;
   read->segments.assign(segments.begin(), segments.end());
+  read->since = monotonicNanoseconds();
+  if (need.isMissing) read->missed = missingUnits(*layer, segments);
   if (!waiting_.add(read)) {
     Stats::add(stats_.failedReads);
     origin.session->replyError(origin.unique, EIO);
@@ -57,6 +90,7 @@ void ReadService::resume(const WaitingReadPointer& read) {
     Need need;
     if (attempt(*read->session, read->unique, *read->layer, read->segments, need)) {
       waiting_.finish(*read);
+      noteTouches(*read);
       return;
     }
     if (need.isUnverified) {
@@ -204,6 +238,7 @@ void ReadService::answerError(const WaitingReadPointer& read, int error) {
   if (isAbandoned_.load() && error != EINTR) return waiting_.finish(*read);
   if (error != EINTR) Stats::add(stats_.failedReads);
   waiting_.finish(*read, error == EINTR);
+  noteTouches(*read);
   read->session->replyError(read->unique, error);
 }
 
@@ -211,6 +246,7 @@ void ReadService::answerTaken(std::span<const WaitingReadPointer> reads, int err
   if (isAbandoned_.load()) return;
   for (const WaitingReadPointer& read : reads) {
     Stats::add(stats_.failedReads);
+    noteTouches(*read);
     read->session->replyError(read->unique, error);
   }
 }

@@ -56,6 +56,7 @@ class ReadService {
   /** From now on a read is answered with its bytes or not at all: the kernel keeps it for another process. */
   void abandonAll();
   size_t waitingCount() const { return waiting_.count(); }
+  std::vector<Touch> waitingFor(const Layer& layer) const { return waiting_.waitingFor(layer); }
 
  private:
   bool attempt(const FuseSession& session, uint64_t unique, Layer& layer, std::span<const Segment> segments, Need& need);

@@ -87,6 +87,17 @@ std::vector<WaitingReadPointer> WaitingReads::takeAll() {
   return takeParked([](const WaitingRead&) { return true; });
 }
 
+std::vector<Touch> WaitingReads::waitingFor(const Layer& layer) const {
+  std::vector<Touch> touches;
+  const uint64_t now = monotonicNanoseconds();
+  const std::lock_guard lock(mutex_);
+  for (const auto& [key, read] : byRequest_) {
+    if (read->layer.get() != &layer) continue;
+    for (const uint32_t unit : read->missed) touches.push_back({unit, read->since, now - read->since});
+  }
+  return touches;
+}
+
 size_t WaitingReads::count() const {
   const std::lock_guard lock(mutex_);
   return byRequest_.size();

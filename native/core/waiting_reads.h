@@ -27,6 +27,9 @@ struct WaitingRead {
   pid_t thread;
   std::shared_ptr<Layer> layer;
   std::vector<Segment> segments;
+  /** When it came, and the units that were missing then, sorted. */
+  uint64_t since = 0;
+  std::vector<uint32_t> missed;
 
   /** The rest is guarded by WaitingReads. Names the miss that JavaScript was told; 0: none yet. */
   uint64_t id = 0;
@@ -69,6 +72,8 @@ class WaitingReads {
   std::vector<WaitingReadPointer> takeAllOfLayer(const Layer& layer);
   std::vector<WaitingReadPointer> takeAllOfSession(const FuseSession& session);
   std::vector<WaitingReadPointer> takeAll();
+  /** Units that reads of the layer wait for now, and since when. */
+  std::vector<Touch> waitingFor(const Layer& layer) const;
   size_t count() const;
   /** The thread of a waiting read; -1 when no such read waits. */
   pid_t threadOf(const FuseSession& session, uint64_t unique) const;

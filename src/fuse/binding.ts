@@ -140,6 +140,20 @@ export interface NativePlane {
   sync(layer: number): Promise<Uint8Array>;
   /** Checks units against their digests from disk; a damaged one becomes missing. Returns one outcome a unit. */
   verify(layer: number, firstUnit: number, lastUnit: number): Promise<Uint8Array>;
+  /**
+   * Notes from now on which units of the layer reads touch first, `max` (at most 2^20) between two takes; further ones
+   * are lost. Called again, every unit counts as untouched again, and what was not taken yet stays.
+   */
+  startTouches(layer: number, max: number): void;
+  /**
+   * What was noted since the last time: three numbers a touch, which are its unit, the time of the read (nanoseconds of
+   * `process.hrtime`), and how long it waited for the unit (0: the bytes were here). A read is noted when it is over.
+   */
+  takeTouches(layer: number): BigUint64Array;
+  /** The same of reads that wait now; their touches are noted later all the same. A unit may come several times. */
+  waitingTouches(layer: number): BigUint64Array;
+  /** Notes nothing any more, and forgets what was not taken. */
+  stopTouches(layer: number): void;
   stats(): PlaneStats;
   /** Answers no request any more: it and the reads that wait are left to who adopts the descriptors. Layers go on. */
   park(): void;
