@@ -17,6 +17,7 @@ export class FillPace {
   #width = 1;
   #baselineMs: number | undefined;
   #isHeld = true;
+  #hurts = 0;
 
   /** Requests that may run at once. */
   get requests(): number {
@@ -36,6 +37,12 @@ export class FillPace {
     this.#isHeld = false;
   }
 
+  /** How often a read was delayed. */
+  get hurts(): number {
+    return this.#hurts;
+  }
+
+  /** A request came whole, and no read was delayed meanwhile. */
   succeeded(): void {
     this.#width = Math.min(BACKGROUND_REQUESTS_MAX, this.#width + 1 / this.#width);
   }
@@ -48,7 +55,12 @@ export class FillPace {
       return;
     }
     const usual = this.#baselineMs ?? 0;
-    if (milliseconds <= usual * FILL_WAIT_FACTOR + FILL_WAIT_SLACK_MS) return;
+    if (milliseconds > usual * FILL_WAIT_FACTOR + FILL_WAIT_SLACK_MS) this.hurt();
+  }
+
+  /** A read was delayed, or would have been if a request had not been cut for it. */
+  hurt(): void {
+    this.#hurts += 1;
     this.#width /= 2;
     if (this.#width >= 1) return;
     this.#width = 1;

@@ -57,6 +57,7 @@ export class Replay implements ReplayHandle {
   readonly #digests: ReadonlySet<string>;
   readonly #onEnd: () => void;
   readonly #timer: Timer;
+  readonly #hasTime: boolean;
   readonly #layers = new Map<LayerFetcher, ReplayLayer>();
   readonly #transfers = new Map<Transfer, LayerFetcher>();
   #steps: Step[] = [];
@@ -77,6 +78,7 @@ export class Replay implements ReplayHandle {
     this.#digests = new Set(this.#parts.map(({ digest }) => digest));
     this.#onEnd = onEnd;
     const timeMs = Math.min(REPLAY_TIME_MAX_MS, Math.max(0, plan.timeMaxMs || 0));
+    this.#hasTime = timeMs > 0;
     this.#timer = clock.after(timeMs, () => this.#end("time-over"));
   }
 
@@ -142,6 +144,7 @@ export class Replay implements ReplayHandle {
 
   /** The next request in the order of need; undefined: none now, perhaps none any more. */
   next(): ReplayRequest | undefined {
+    if (!this.#hasTime) this.#end("time-over");
     if (!this.isRunning) return undefined;
     let isWaiting = this.#transfers.size > 0;
     for (let at = this.#next; at < this.#steps.length; at += 1) {

@@ -33,9 +33,11 @@ export function schedulerRig(options: {
   readonly backgroundFill?: boolean;
   readonly fillBytesPerSecond?: number;
   readonly demandDeadlineMs?: number;
+  /** Units of the first layer that an earlier process has left. */
+  readonly present?: readonly number[];
 }): SchedulerRig {
   const { backgroundFill = false, fillBytesPerSecond = 0, readaheadMaxBytes = 0 } = options;
-  const { demandDeadlineMs = 60_000 } = options;
+  const { demandDeadlineMs = 60_000, present = [] } = options;
   const clock = new FakeClock();
   const scheduler = new Scheduler({ clock, backgroundFill, fillBytesPerSecond });
   const link = new LinkEstimate(clock);
@@ -43,7 +45,8 @@ export function schedulerRig(options: {
     const { blob, units } = rawUnits(count, unitBytes);
     const source = new MemorySource(blob, sha256(Buffer.from(`layer ${number}`)));
     const plane = new FakePlane(units);
-    const ledger = new UnitLedger(units, new BitSet(units.count));
+    if (number === 1) for (const unit of present) plane.present.set(unit, true);
+    const ledger = new UnitLedger(units, new BitSet(units.count, plane.presence()));
     const fetcher = new LayerFetcher({
       ...{ number, ledger, plane, clock, readaheadMaxBytes, link, demandDeadlineMs },
       digest: source.digest,
