@@ -18,6 +18,7 @@ import {
   socketField,
 } from "./config-fields.js";
 import type { namedTableFields } from "./config-named-tables.js";
+import { profiles } from "./config-profiles.js";
 import { restart, shims } from "./config-shims.js";
 import { imageVerifier, transfer } from "./config-transfer.js";
 
@@ -220,6 +221,12 @@ const layer = {
     meaning:
       "Also ask the registry for SOCI indexes that refer to the image (v1). Anyone who may push to the repository can add one, so it is off, as in SOCI itself.",
   }),
+  fineReferrers: booleanField({
+    key: "fine_referrers",
+    initial: false,
+    meaning:
+      "Ask the registry for indexes of our own that refer to the image (`lazuli index create --kind fine`), and prefer them to those of SOCI. Anyone who may push to the repository can add one, so it is off.",
+  }),
   fuseThreads: countField({
     key: "fuse_threads",
     min: 1,
@@ -329,6 +336,7 @@ export const tableFields = {
   content,
   gc,
   layer,
+  profiles,
   decryption,
   containerd,
   registry,

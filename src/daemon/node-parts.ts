@@ -8,6 +8,7 @@ import { needsProcessors, type StreamProcessor } from "../processors/index.js";
 import { Registry, type RegistryOptions } from "../registry/index.js";
 import {
   createLazySnapshotter,
+  type LayerResolver,
   type LazySnapshotter,
   labelResolver,
   SociIndexes,
@@ -23,6 +24,7 @@ import { measuredSnapshotter } from "./measured-snapshotter.js";
 import type { Metrics } from "./metrics.js";
 import { watchLayers, watchPlane } from "./metrics-sources.js";
 import { type OverlayParts, openOverlayParts } from "./overlay-parts.js";
+import { startProfiles } from "./profile-parts.js";
 import type { Startup } from "./startup.js";
 import { lockState } from "./state-lock.js";
 import { streamProcessorsOf } from "./stream-processors.js";
@@ -99,10 +101,11 @@ export async function startNodeParts(startup: Startup, options: NodePartsOptions
     (made) => made?.[Symbol.dispose](),
   );
   const overlayParts = await startup.part("overlay", () => openLazyOverlay(config, binding));
+  const profiled = await startProfiles(startup, { config, engine, registry, metrics });
+  const parts = { metadata, binding, registry, engine, processors, reader, overlayParts, profiled };
   const snapshotter = await startup.part(
     "snapshotter",
-    () =>
-      openSnapshotter({ ...options, metadata, binding, registry, engine, processors, reader, overlayParts }),
+    () => openSnapshotter({ ...options, ...parts }),
     (made) => made.close(),
   );
   watchLayers(metrics, engine);
@@ -119,6 +122,8 @@ interface SnapshotterParts extends NodePartsOptions {
   readonly processors: readonly StreamProcessor[];
   readonly reader: ContentReader | undefined;
   readonly overlayParts: OverlayParts;
+  /** Tells the profiles of images that are about to start. */
+  readonly profiled: (resolver: LayerResolver) => LayerResolver;
 }
 
 async function openLazyOverlay(config: Config, binding: NativeBinding): Promise<OverlayParts> {
@@ -135,7 +140,7 @@ async function openLazyOverlay(config: Config, binding: NativeBinding): Promise<
 }
 
 async function openSnapshotter(parts: SnapshotterParts): Promise<LazySnapshotter> {
-  const { config, metadata, binding, registry, engine, processors, reader } = parts;
+  const { config, metadata, binding, registry, engine, processors, reader, profiled } = parts;
   const { layer, containerd } = config;
   const { timeoutMs } = containerd;
   const snapshotter = await createLazySnapshotter({
@@ -143,16 +148,19 @@ async function openSnapshotter(parts: SnapshotterParts): Promise<LazySnapshotter
     binding,
     metadata,
     engine,
-    resolver: labelResolver({
-      registry,
-      soci: new SociIndexes({ registry, takesAnnotation: layer.soci, takesReferrers: layer.sociReferrers }),
-      wholeBytesMin: layer.pullWhole ? layer.pullWholeBytesMin : undefined,
-      isProcessed: (mediaType) => needsProcessors(processors, mediaType),
-      hostContent:
-        reader === undefined
-          ? undefined
-          : hostContent({ reader, timeoutMs, hostsFolders: config.registry.configPaths }),
-    }),
+    resolver: profiled(
+      labelResolver({
+        registry,
+        soci: new SociIndexes({ registry, takesAnnotation: layer.soci, takesReferrers: layer.sociReferrers }),
+      fine: layer.fineReferrers ? new FineIndexes({ registry }) : undefined,
+        wholeBytesMin: layer.pullWhole ? layer.pullWholeBytesMin : undefined,
+        isProcessed: (mediaType) => needsProcessors(processors, mediaType),
+        hostContent:
+          reader === undefined
+            ? undefined
+            : hostContent({ reader, timeoutMs, hostsFolders: config.registry.configPaths }),
+      }),
+    ),
     now: () => binding.realtimeNanoseconds(),
     syncFileSystem: (path) => binding.fileSteps([{ kind: "syncFileSystem", path }]),
     resolveTimeoutMs: config.snapshotter.resolveTimeoutMs,

@@ -17,6 +17,8 @@ export type {
   LayerUsage,
   LoadedZtoc,
   LoadOptions,
+  FineIndex,
+  LoadedTable,
   SociIndex,
   WholeBlob,
   ZstdChunkedIndex,
@@ -32,6 +34,8 @@ export {
   mountedChannel,
   retryChannel,
 } from "./events.js";
+export { FileMaps, type LayerUnits } from "./file-map.js";
+export type { FilePart, FoundPart } from "./file-map-contract.js";
 export { type LayerEngineOptions, type OpenLayerEngine, openLayerEngine } from "./layer-engine.js";
 export { layerSmall } from "./make-layer.js";
 export type { Rung } from "./mount-ladder.js";

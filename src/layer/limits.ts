@@ -149,3 +149,23 @@ export const FILE_MAP_TIMEOUT_MS = 30_000;
 export const FILE_MAP_HEAP_MIB = 512;
 /** The thread that answers is ended when it had no work for so long. */
 export const FILE_MAP_IDLE_MS = 10_000;
+
+/** What a full disk makes layers give up at least, so that not every unit finds it full again. */
+export const EVICT_FULL_DISK_BYTES = 8 * MIB;
+/** After the disk was full, nothing is fetched for so long that nobody waits for. */
+export const FULL_DISK_PAUSE_MS = 10_000;
+/** Where nothing could be given up, readers are let beyond the budget for so long before it is tried again. */
+export const FUTILE_MS = 500;
+/** Between two looks at the files of layers other than their data. */
+export const MEASURE_MS = 10_000;
+/** Between two looks at how much memory there is. */
+export const MEMORY_LOOK_MS = 1_000;
+/** Where memory is short, requests may still hold so much at once: one of the longest. */
+export const BYTES_IN_FLIGHT_MIN = 4 * MIB;
+/** Of the memory that is free, the part that running requests may hold. */
+export const BYTES_IN_FLIGHT_SHARE = 1 / 8;
+/** Hundredths of the time that processes waited for memory (PSI `some avg10`) from which on half must do. */
+export const MEMORY_STALL_PERCENT = 10;
+/** Descriptors that layers may not take, and how long a look at their number counts. */
+export const DESCRIPTORS_RESERVED = 128;
+export const DESCRIPTORS_LOOK_MS = 1_000;

@@ -1,10 +1,12 @@
 import { linkSignals } from "../async/index.js";
 import { type Digest, parseDigest } from "../bytes/index.js";
-import { type LayerRequest, layerSmall, type WholeBlob } from "../layer/index.js";
+import { type FineIndex, type LayerRequest, layerSmall, type SociIndex, type WholeBlob } from "../layer/index.js";
 import { layerType } from "../oci/index.js";
 import { MANIFEST_CHECKSUM_ANNOTATION, STARGZ_MANIFEST_CHECKSUM_ANNOTATION } from "../zstdchunked/index.js";
 import { type LayerRegistry, loadExternalToc } from "./external-toc.js";
+import type { FineIndexes } from "./fine-indexes.js";
 import { firstLabel, labelNames } from "./labels.js";
+import { mayBecomeWhole } from "./may-become-whole.js";
 import type { FoundLayer, HostContent, LayerResolver, Resolution, ResolveLayer } from "./resolver.js";
 import type { SociImage, SociIndexes } from "./soci-indexes.js";
 
@@ -15,6 +17,8 @@ export interface LabelResolverOptions {
   readonly hostContent: HostContent | undefined;
   /** undefined: SOCI indexes are not looked for. */
   readonly soci: SociIndexes | undefined;
+  /** undefined, or absent: our own indexes are not looked for. */
+  readonly fine?: FineIndexes | undefined;
   /** Layers without an index are fetched whole by the engine when they have at least so many bytes; undefined: never. */
   readonly wholeBytesMin: number | undefined;
   /**
@@ -104,11 +108,11 @@ async function withoutSecondPull(
     return { ...resolved, neighbours: neighbours.map(withoutWhole) };
   }
   const isWhole = index?.kind === "whole";
-  const mayBeWhole = isWhole || (index?.kind === "soci" && index.otherwise !== undefined);
+  const mayBeWhole = index !== undefined && mayBecomeWhole(index);
   if (!mayBeWhole) return { ...resolved, neighbours: neighbours.map(withoutWhole) };
   if ((await hostContent?.hasBlob({ namespace: namespaceOf(key), digest, signal })) !== true) return resolved;
   if (!isWhole)
-    return { kind: "layer", request: withoutWhole(request), neighbours: neighbours.map(withoutWhole) };
+    return { ...resolved, request: withoutWhole(request), neighbours: neighbours.map(withoutWhole) };
   return {
     kind: "unknown",
     reason: "blob-already-local",
@@ -122,7 +126,14 @@ function withoutWhole(request: LayerRequest): LayerRequest {
   const { index } = request;
   if (index?.kind === "whole" && index.processing !== undefined) return request;
   if (index?.kind === "whole") return { ...request, index: undefined };
-  return index?.kind === "soci" ? { ...request, index: { ...index, otherwise: undefined } } : request;
+  if (index?.kind === "soci") return { ...request, index: withoutRest(index) };
+  if (index?.kind !== "fine") return request;
+  const otherwise = index.otherwise?.kind === "soci" ? withoutRest(index.otherwise) : undefined;
+  return { ...request, index: { ...index, otherwise } };
+}
+
+function withoutRest(index: SociIndex): SociIndex {
+  return { ...index, otherwise: undefined };
 }
 
 function resolution(
@@ -190,6 +201,7 @@ function resolution(
   return {
     kind: "layer",
     request: own,
+    manifest: image.manifestDigest,
     neighbours: neighbourFacts(request.labels, digest, found).map(layer),
   };
 }
@@ -214,9 +226,10 @@ function neighbourFacts(
     }));
 }
 
-/** The ways into a layer, best first: what its own image says, what lies beside the image, all of its bytes. */
+/** The ways into a layer, best first: what its own image says, what lies beside the image (ours before
+ * SOCI's), all of its bytes. */
 function indexOf(options: LabelResolverOptions, image: SociImage, facts: LayerFacts): LayerRequest["index"] {
-  const { registry, soci } = options;
+  const { registry, fine } = options;
   const { digest, annotations, mediaType } = facts;
   if (layerType(mediaType)?.encrypted === true || options.isProcessed?.(mediaType) === true) {
     return processedBlob(options, facts);
@@ -236,12 +249,24 @@ function indexOf(options: LabelResolverOptions, image: SociImage, facts: LayerFa
   const type = layerType(mediaType);
   if (type === undefined) return undefined;
   const whole = wholeBlob(options, facts);
-  if (soci === undefined || type.compression === "zstd") return whole;
-  const lookup = soci.lookup(image);
-  if (lookup.kind === "none") return whole;
-  const load = soci.loader(image, lookup, digest);
   const isSmall = isTooSmall(options, { mediaType, bytes: facts.size });
-  return { kind: "soci", load, diffId: facts.diffId, otherwise: whole, isSmall };
+  const otherwise = type.compression === "zstd" ? whole : sociIndex(options, image, { ...facts, whole, isSmall });
+  const { manifestDigest, reference } = image;
+  if (fine === undefined || manifestDigest === undefined) return otherwise;
+  const load = fine.loader({ reference, manifestDigest }, digest);
+  return { kind: "fine", load, diffId: facts.diffId, otherwise, isSmall };
+}
+
+/** All of its bytes where no SOCI index is to be looked for. */
+function sociIndex(
+  { soci }: LabelResolverOptions,
+  image: SociImage,
+  facts: Pick<LayerFacts, "digest" | "diffId"> & { readonly whole: WholeBlob | undefined; readonly isSmall: boolean },
+): SociIndex | WholeBlob | undefined {
+  const { digest, diffId, whole, isSmall } = facts;
+  const lookup = soci?.lookup(image) ?? { kind: "none" };
+  if (soci === undefined || lookup.kind === "none") return whole;
+  return { kind: "soci", load: soci.loader(image, lookup, digest), diffId, otherwise: whole, isSmall };
 }
 
 /** What other annotations say is of the layer that processors make of the blob, not of the blob. */

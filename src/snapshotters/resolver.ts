@@ -22,6 +22,8 @@ export type Resolution =
   | {
       readonly kind: "layer";
       readonly request: LayerRequest;
+      /** Of the image; absent or undefined: nobody told. */
+      readonly manifest?: Digest | undefined;
       /** The other layers of the same image, nearest above first. */
       readonly neighbours: readonly LayerRequest[];
     }

@@ -1,0 +1,141 @@
+import { join } from "node:path";
+import pLimit from "p-limit";
+import { LazuliError } from "../errors/index.js";
+import { FileMaps, type OpenLayerEngine } from "../layer/index.js";
+import { log } from "../observe/index.js";
+import {
+  findPublished,
+  LEARNS_WAITING_MAX,
+  learntChannel,
+  openProfileStore,
+  ProfileLearner,
+  ProfileReplayer,
+  type ProfileStore,
+  readTraceFile,
+} from "../profiles/index.js";
+import type { Registry } from "../registry/index.js";
+import type { LayerResolver, Resolution } from "../snapshotters/index.js";
+import { traceSavedChannel } from "../traces/index.js";
+import type { Config } from "./config-keys.js";
+import type { Metrics } from "./metrics.js";
+import { profileMetrics } from "./profile-metrics.js";
+import type { Startup } from "./startup.js";
+
+export interface ProfilePartsOptions {
+  readonly config: Config;
+  readonly engine: OpenLayerEngine;
+  readonly registry: Registry;
+  readonly metrics: Metrics;
+}
+
+/** Learns profiles and replays them; the resolver that it gives back tells it of images that are about to start. */
+export async function startProfiles(
+  startup: Startup,
+  options: ProfilePartsOptions,
+): Promise<(resolver: LayerResolver) => LayerResolver> {
+  const { config, metrics } = options;
+  const { learn, use } = config.profiles;
+  if (!learn && use === "off") return (resolver) => resolver;
+  const store = await startup.part("profiles", () =>
+    openProfileStore({ folder: join(config.root, "profiles") }),
+  );
+  const files = await startup.part(
+    "file maps",
+    () => new FileMaps({ root: config.root }),
+    (made) => made[Symbol.asyncDispose](),
+  );
+  await startup.part(
+    "profile metrics",
+    () => profileMetrics(metrics),
+    (fed) => fed[Symbol.dispose](),
+  );
+  const traces = join(config.root, "traces");
+  await startup.part(
+    "profile learner",
+    () => (learn ? learnFromTraces({ store, files, traces }) : undefined),
+    (learning) => learning?.[Symbol.asyncDispose](),
+  );
+  if (use === "off") return (resolver) => resolver;
+  const replayer = await startup.part(
+    "profile replayer",
+    () => openReplayer({ ...options, store, files }),
+    (made) => made[Symbol.asyncDispose](),
+  );
+  return (resolver) => ({
+    resolve: async (request) => {
+      const resolution = await resolver.resolve(request);
+      tell(resolution, { replayer, files });
+      return resolution;
+    },
+  });
+}
+
+function tell(
+  resolution: Resolution,
+  { replayer, files }: { readonly replayer: ProfileReplayer; readonly files: FileMaps },
+): void {
+  if (resolution.kind !== "layer") return;
+  const { request, neighbours, manifest } = resolution;
+  const layers = [request, ...neighbours].map(({ digest }) => digest);
+  files.ready();
+  replayer.image({ reference: request.origin.reference, manifest, layers });
+}
+
+function openReplayer(
+  options: ProfilePartsOptions & { readonly store: ProfileStore; readonly files: FileMaps },
+): ProfileReplayer {
+  const { config, engine, registry, store, files } = options;
+  const { use, trust: kind, trusted: listed, bytesMax, timeMaxMs } = config.profiles;
+  const trust = { kind, listed };
+  return new ProfileReplayer({
+    engine,
+    files,
+    store,
+    findPublished:
+      use === "local"
+        ? undefined
+        : async ({ reference, manifest }, { signal }) =>
+            (await findPublished({ registry, reference, manifest, trust, signal }))?.profile,
+    bytesMax,
+    timeMaxMs,
+  });
+}
+
+/** Merges each start that was traced, one after the other and in no hurry. */
+function learnFromTraces(parts: {
+  readonly store: ProfileStore;
+  readonly files: FileMaps;
+  /** Folder. */
+  readonly traces: string;
+}): AsyncDisposable {
+  const { traces } = parts;
+  const learner = new ProfileLearner(parts);
+  const limit = pLimit(1);
+  const ended = new AbortController();
+  const { signal } = ended;
+  const work = async (id: string, reference: string): Promise<void> => {
+    try {
+      await learner.learn(await readTraceFile(traces, id), { signal });
+    } catch (thrown) {
+      if (signal.aborted) return;
+      log.warn("Cannot learn from a start", { reference, error: LazuliError.from(thrown).message });
+      learntChannel.publish({ reference, outcome: "failed", entries: 0 });
+    }
+  };
+  const running = new Set<Promise<void>>();
+  const subscription = traceSavedChannel.subscribe(({ id, reference }) => {
+    if (limit.pendingCount >= LEARNS_WAITING_MAX) {
+      learntChannel.publish({ reference, outcome: "busy", entries: 0 });
+      return;
+    }
+    const task = limit(() => work(id, reference)).finally(() => running.delete(task));
+    running.add(task);
+  });
+  return {
+    [Symbol.asyncDispose]: async () => {
+      subscription[Symbol.dispose]();
+      ended.abort(new DOMException("Nothing is learnt any more", "AbortError"));
+      await Promise.all(running);
+    },
+  };
+}

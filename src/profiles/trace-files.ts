@@ -1,0 +1,38 @@
+import { readdir, readFile, stat } from "node:fs/promises";
+import { join } from "node:path";
+import { resourceExhausted } from "../errors/index.js";
+import { decodeTrace, type StartTrace } from "../traces/index.js";
+
+/** A longer file is no trace: the room of traces writes at most 8 MiB. */
+const TRACE_FILE_BYTES_MAX = 8 << 20;
+const SUFFIX = ".json";
+
+/**
+ * Reads a trace by its id from the folder where a server on this node keeps them, without its help.
+ * @throws the system's error, DATA_LOSS
+ */
+export async function readTraceFile(folder: string, id: string): Promise<StartTrace> {
+  const path = join(folder, `${id}${SUFFIX}`);
+  const { size } = await stat(path);
+  if (size > TRACE_FILE_BYTES_MAX) {
+    throw resourceExhausted(`Cannot read trace: want at most ${TRACE_FILE_BYTES_MAX} bytes, got ${size}`, {
+      subject: path,
+      reason: "trace-damaged",
+    });
+  }
+  return decodeTrace(await readFile(path));
+}
+
+/** The ids of all traces in the order of time; none where there is no folder. */
+export async function traceIds(folder: string): Promise<readonly string[]> {
+  try {
+    const names = await readdir(folder);
+    return names
+      .filter((name) => name.endsWith(SUFFIX))
+      .map((name) => name.slice(0, -SUFFIX.length))
+      .sort();
+  } catch (thrown) {
+    if ((thrown as NodeJS.ErrnoException).code === "ENOENT") return [];
+    throw thrown;
+  }
+}
