@@ -1,6 +1,8 @@
 import { invalidArgument } from "../errors/index.js";
 import {
+  type ConvertEvent,
   indexImage,
+  indexImageFine,
   openImageSource,
   openImageTarget,
   parseImageLocation,
@@ -26,15 +28,16 @@ export const indexCommand: Command = {
   positionalsMin: 3,
   positionalsMax: 3,
   description: [
-    "`create` reads the layers of an image and puts a SOCI index (version 1) of each platform into TARGET, an oci:FOLDER[:NAME] or oci-archive:FILE[:NAME]. The image stays as it is. Layers of zstd and small ones are left out.",
-    "`push` pushes such indexes to the registry that has the image, as what refers to it: lazuli and soci-snapshotter find them there (lazuli where `[layer] soci_referrers` is on). Where the registry has no referrers API, a tag stands in for it, as the distribution specification has it.",
+    "`create` reads the layers of an image and puts an index of each platform into TARGET, an oci:FOLDER[:NAME] or oci-archive:FILE[:NAME]. The image stays as it is. Small layers are left out. SOCI's (version 1) is read by soci-snapshotter, too, and has none of zstd layers. Ours (`--kind fine`) has shorter spans, windows that are fetched when they are needed, and digests by which bytes are served before their span has arrived; it takes zstd layers of frames of at most 16 MiB.",
+    "`push` pushes such indexes to the registry that has the image, as what refers to it: lazuli and soci-snapshotter find them there (lazuli where `[layer] soci_referrers`, or for ours `[layer] fine_referrers`, is on). Where the registry has no referrers API, a tag stands in for it, as the distribution specification has it.",
     "An image that carries its index inside, for readers that ask for no referrers, is what `lazuli convert --to soci` makes.",
   ],
   options: {
+    kind: { type: "string", value: "soci|fine", meaning: "Whose index to create (soci)." },
     "span-size": {
       type: "string",
       value: "BYTES",
-      meaning: "What a span has at least, of the tar (4194304): what a reader fetches at least.",
+      meaning: "Of SOCI: what a span has at least, of the tar (4194304): what a reader fetches at least.",
     },
     "min-layer-size": {
       type: "string",
@@ -45,6 +48,7 @@ export const indexCommand: Command = {
     json: jsonOption,
   },
   examples: [
+    ["lazuli index create --kind fine registry.example/app:1 oci:./app-index", "Finer than SOCI's."],
     ["lazuli index create registry.example/app:1 oci:./app-index", "Read it once, from anywhere."],
     ["lazuli index push oci:./app-index registry.example/app:1", "Let every node find it."],
   ],
@@ -61,6 +65,7 @@ export const indexCommand: Command = {
 
 async function create(input: CommandInput): Promise<CommandResult> {
   const platforms = readPlatforms(input);
+  const kind = readKind(input);
   const [from, to] = input.positionals.slice(1).map((text) => parseImageLocation(text));
   await using registry = await openRegistry(input, [from!, to!]);
   await using source = await openImageSource(from!, registry);
@@ -68,22 +73,41 @@ async function create(input: CommandInput): Promise<CommandResult> {
   using stop = signalled();
   const progress = progressOf(input);
   try {
-    const report = await indexImage({
+    const options = {
       source,
       target,
       platforms,
-      spanSizeBytes: numberOption(input, "span-size"),
       layerSizeMinBytes: numberOption(input, "min-layer-size"),
-      scratchFolder: scratchFolder(input),
-      recordFolder: recordFolder(input),
-      onEvent: (event) => progress.show(event),
+      onEvent: (event: ConvertEvent) => progress.show(event),
       signal: stop.signal,
-    });
+    };
+    const report =
+      kind === "fine"
+        ? await indexImageFine(options)
+        : await indexImage({
+            ...options,
+            spanSizeBytes: numberOption(input, "span-size"),
+            scratchFolder: scratchFolder(input),
+            recordFolder: recordFolder(input),
+          });
     const text = `${layerTable(report.manifests)}\n${target.description}: ${report.digest}\n`;
     return { data: { target: target.description, ...report }, text };
   } finally {
     progress.end();
   }
+}
+
+function readKind(input: CommandInput): "soci" | "fine" {
+  const kind = input.options.kind?.at(-1) ?? "soci";
+  if (kind === "soci") return kind;
+  if (kind !== "fine") throw usage(`want --kind soci or fine, got "${kind}"`);
+  if (input.options["span-size"] === undefined) return kind;
+  throw usage("want --span-size with an index of SOCI, got it with ours");
+}
+
+function usage(problem: string): Error {
+  const hint = "`lazuli index --help` shows what there is";
+  return invalidArgument(`Cannot create an index: ${problem}`, { reason: "usage", hint });
 }
 
 async function push(input: CommandInput): Promise<CommandResult> {

@@ -8,6 +8,7 @@ import { needsProcessors, type StreamProcessor } from "../processors/index.js";
 import { Registry, type RegistryOptions } from "../registry/index.js";
 import {
   createLazySnapshotter,
+  FineIndexes,
   type LayerResolver,
   type LazySnapshotter,
   labelResolver,

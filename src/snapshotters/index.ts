@@ -9,6 +9,7 @@ export { type BtrfsStorageOptions, createBtrfsStorage } from "./btrfs-storage.js
 export * from "./contract.js";
 export { fallbackChannel, preparedChannel } from "./events.js";
 export type { LayerRegistry } from "./external-toc.js";
+export { FineIndexes } from "./fine-indexes.js";
 export { type LabelResolverOptions, labelResolver } from "./label-resolver.js";
 export {
   createLazySnapshotter,

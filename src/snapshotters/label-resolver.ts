@@ -1,6 +1,6 @@
 import { linkSignals } from "../async/index.js";
 import { type Digest, parseDigest } from "../bytes/index.js";
-import { type FineIndex, type LayerRequest, layerSmall, type SociIndex, type WholeBlob } from "../layer/index.js";
+import { type LayerRequest, layerSmall, type SociIndex, type WholeBlob } from "../layer/index.js";
 import { layerType } from "../oci/index.js";
 import { MANIFEST_CHECKSUM_ANNOTATION, STARGZ_MANIFEST_CHECKSUM_ANNOTATION } from "../zstdchunked/index.js";
 import { type LayerRegistry, loadExternalToc } from "./external-toc.js";
@@ -250,7 +250,8 @@ function indexOf(options: LabelResolverOptions, image: SociImage, facts: LayerFa
   if (type === undefined) return undefined;
   const whole = wholeBlob(options, facts);
   const isSmall = isTooSmall(options, { mediaType, bytes: facts.size });
-  const otherwise = type.compression === "zstd" ? whole : sociIndex(options, image, { ...facts, whole, isSmall });
+  const otherwise =
+    type.compression === "zstd" ? whole : sociIndex(options, image, { ...facts, whole, isSmall });
   const { manifestDigest, reference } = image;
   if (fine === undefined || manifestDigest === undefined) return otherwise;
   const load = fine.loader({ reference, manifestDigest }, digest);
@@ -261,7 +262,10 @@ function indexOf(options: LabelResolverOptions, image: SociImage, facts: LayerFa
 function sociIndex(
   { soci }: LabelResolverOptions,
   image: SociImage,
-  facts: Pick<LayerFacts, "digest" | "diffId"> & { readonly whole: WholeBlob | undefined; readonly isSmall: boolean },
+  facts: Pick<LayerFacts, "digest" | "diffId"> & {
+    readonly whole: WholeBlob | undefined;
+    readonly isSmall: boolean;
+  },
 ): SociIndex | WholeBlob | undefined {
   const { digest, diffId, whole, isSmall } = facts;
   const lookup = soci?.lookup(image) ?? { kind: "none" };

@@ -13,6 +13,7 @@ import type { CreateSnapshot } from "./contract.js";
 import { fallbackChannel, preparedChannel } from "./events.js";
 import { labelNames, REMOTE_LABEL_VALUE } from "./labels.js";
 import type { LayerUses } from "./layer-uses.js";
+import { mayBecomeWhole } from "./may-become-whole.js";
 import type { NeighbourLayers } from "./neighbour-layers.js";
 import type { LayerResolver } from "./resolver.js";
 
@@ -152,7 +153,7 @@ export class RemoteLayers {
 }
 
 function mayPullWhole({ index }: LayerRequest): boolean {
-  return index?.kind === "whole" || (index?.kind === "soci" && index.otherwise !== undefined);
+  return index !== undefined && mayBecomeWhole(index);
 }
 
 /** A hold on a layer that is taken once its digest is known. */

@@ -83,13 +83,13 @@ export async function indexImage(options: IndexImageOptions): Promise<IndexRepor
   }
 }
 
-interface ImageManifest {
+export interface ImageManifest {
   readonly document: ImageDocument;
   readonly manifest: Manifest;
 }
 
 /** The manifests of images, without attestations and artifacts. */
-async function imageManifests(
+export async function imageManifests(
   options: Waiting & Pick<IndexImageOptions, "source" | "platforms">,
 ): Promise<ImageManifest[]> {
   const { source, signal } = options;

@@ -24,6 +24,7 @@ export type {
 } from "./convert-event.js";
 export { type ConvertImageOptions, convertImage } from "./convert-image.js";
 export { entryPath } from "./entry-path.js";
+export { type FineImageOptions, indexImageFine } from "./fine-index-image.js";
 export { type ImageLocation, parseImageLocation } from "./image-location.js";
 export { type IndexImageOptions, type IndexReport, indexImage } from "./index-image.js";
 export { type LayerOptions, layerOptions, type TargetFormat, targetFormats } from "./layer-options.js";

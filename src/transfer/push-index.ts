@@ -1,10 +1,13 @@
-import type { Digest } from "../bytes/index.js";
+import { type Digest, parseDigest } from "../bytes/index.js";
 import { failedPrecondition, invalidArgument, LazuliError } from "../errors/index.js";
+import { FINE_ARTIFACT_TYPE, parseFineManifest } from "../fine/index.js";
 import { type Descriptor, parseManifest, parseManifestOrIndex } from "../oci/index.js";
 import { artifactTypes, parseSociIndex } from "../soci/index.js";
 import type { ImageSource, ImageTarget, Waiting } from "./contract.js";
 import { copyBlob } from "./copy-blob.js";
-import { changedIndex } from "./documents.js";
+import { changedIndex, fieldsAt, parseFields } from "./documents.js";
+
+const indexTypes: readonly string[] = [artifactTypes[1], FINE_ARTIFACT_TYPE];
 
 export interface PushIndexOptions extends Waiting {
   /** Where indexImage() has put indexes. */
@@ -23,7 +26,7 @@ export interface PushedIndex {
 }
 
 /**
- * Pushes SOCI indexes (v1) as what refers to the manifests of an image (distribution-spec, "Pushing Manifests with
+ * Pushes SOCI indexes (v1) and ours as what refers to the manifests of an image (distribution-spec, "Pushing Manifests with
  * Subject"). Two that do so at once for a registry without the API may lose one from the tag's list.
  * @throws as the places; INVALID_ARGUMENT `index-list-wanted`; FAILED_PRECONDITION `subject-missing`
  */
@@ -32,9 +35,9 @@ export async function pushIndexes(options: PushIndexOptions): Promise<readonly P
   const root = await source.root({ signal });
   const parsed = parseManifestOrIndex(root.bytes, { contentType: root.mediaType });
   const listed = parsed.kind === "index" ? parsed.manifests : [];
-  const indexes = listed.filter(({ artifactType }) => artifactType === artifactTypes[1]);
+  const indexes = listed.filter(({ artifactType }) => indexTypes.includes(artifactType ?? ""));
   if (indexes.length === 0) {
-    throw invalidArgument(`Cannot push ${source.description}: it holds no SOCI indexes`, {
+    throw invalidArgument(`Cannot push ${source.description}: it holds no indexes`, {
       subject: source.description,
       reason: "index-list-wanted",
       hint: "`lazuli index create IMAGE oci:FOLDER` makes them",
@@ -49,7 +52,8 @@ async function pushOne(descriptor: Descriptor, options: PushIndexOptions): Promi
   const { source, target, place, signal } = options;
   const { digest, mediaType } = descriptor;
   const { bytes } = await source.document(descriptor, { signal });
-  const { subject } = parseSociIndex(bytes);
+  const { artifactType } = descriptor;
+  const subject = artifactType === FINE_ARTIFACT_TYPE ? fineSubject(bytes) : parseSociIndex(bytes).subject;
   if (subject === undefined)
     throw invalidArgument(`Cannot push ${digest}: it has no subject`, { subject: digest });
   await requireSubject(place, subject, signal);
@@ -58,11 +62,18 @@ async function pushOne(descriptor: Descriptor, options: PushIndexOptions): Promi
   await target.pushManifest({ bytes, digest, mediaType, signal });
   const known = await place.referrers(subject, { signal });
   if (known.some((one) => one.digest === digest)) return { digest, subject, listedBy: "referrers" };
-  const own = { mediaType, digest, size: bytes.length, artifactType: artifactTypes[1] };
+  const own = { mediaType, digest, size: bytes.length, artifactType };
   const others = known.map(({ platform: _, ...one }) => ({ ...one }));
   const list = changedIndex({ schemaVersion: 2 }, [...others, own]);
   await target.pushManifest({ ...list, tag: subject.replace(":", "-"), signal });
   return { digest, subject, listedBy: "tag" };
+}
+
+/** @throws as parseFineManifest() */
+function fineSubject(bytes: Buffer): Digest {
+  const subject = parseDigest(fieldsAt(parseFields(bytes), "subject").digest);
+  parseFineManifest(bytes, { subject });
+  return subject;
 }
 
 async function requireSubject(
