@@ -1,5 +1,10 @@
 import { toJson } from "@bufbuild/protobuf";
-import { type Layer, type StatusResponse, StatusResponseSchema } from "../../gen/lazuli/v1/node_pb.js";
+import {
+  type Layer,
+  type Replay,
+  type StatusResponse,
+  StatusResponseSchema,
+} from "../../gen/lazuli/v1/node_pb.js";
 import { type Command, jsonOption } from "./command.js";
 import { askNode, nodeOptions } from "./node-client.js";
 import { humanBytes, table } from "./table.js";
@@ -48,6 +53,7 @@ function statusText(status: StatusResponse): string {
       ),
     );
   }
+  if (status.replays.length > 0) lines.push("\n", replayTable(status.replays));
   lines.push("\n");
   if (status.snapshots.length === 0) lines.push("No snapshots.\n");
   else {
@@ -65,6 +71,25 @@ function statusText(status: StatusResponse): string {
     );
   }
   return lines.join("");
+}
+
+/** Sizes are decoded bytes; of a replay behind which no start was traced nobody knows what it was good for. */
+function replayTable(replays: readonly Replay[]): string {
+  const share = (part: number | undefined): string =>
+    part === undefined ? "" : `${Math.round(100 * part)} %`;
+  return table(
+    ["FETCHED AHEAD", "STATE", "PLANNED", "BROUGHT", "REQUESTS", "RECALL", "PRECISION", "WASTE"],
+    replays.map((replay) => [
+      replay.label,
+      replay.state,
+      humanBytes(replay.plannedBytes),
+      humanBytes(replay.storedBytes),
+      String(replay.requests),
+      share(replay.start?.recall),
+      share(replay.start?.precision),
+      replay.start === undefined ? "" : humanBytes(replay.start.wasteBytes),
+    ]),
+  );
 }
 
 /** 100 % only when nothing is missing. */

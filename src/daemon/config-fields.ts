@@ -54,6 +54,8 @@ type GivenText = FieldFacts & { readonly initial: string };
 export const durationField = (given: GivenText): Field<number> => required({ ...given, kind: durationKind });
 export const delayField = (given: GivenText): Field<number> => required({ ...given, kind: delayKind });
 export const sizeField = (given: GivenText): Field<number> => required({ ...given, kind: sizeKind });
+/** Bytes a second. */
+export const rateField = (given: GivenText): Field<number> => required({ ...given, kind: rateKind });
 export const booleanField = (given: FieldFacts & { initial: boolean }): Field<boolean> =>
   required({ ...given, kind: booleanKind });
 export const pathField = (given: GivenText): Field<string> => required({ ...given, kind: pathKind });
@@ -156,6 +158,11 @@ const delayKind = textKind(
   (milliseconds) => (milliseconds === 0 ? NO_DELAY : formatDuration(milliseconds)),
 );
 const sizeKind = textKind('size, e.g. "64MiB"', parseSize, formatSize);
+const rateKind = textKind(
+  'bytes a second, e.g. "10MiB", or "0" for no limit',
+  (text) => (text === "0" ? 0 : parseSize(text)),
+  (bytes) => (bytes === 0 ? "0" : formatSize(bytes)),
+);
 const pathKind = textKind("absolute path", (text) => checkPath(text, PATH_LENGTH_MAX), String);
 const socketKind = textKind(
   "absolute path of a Unix socket, at most 107 bytes",

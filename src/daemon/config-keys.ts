@@ -14,6 +14,7 @@ import {
   optionalTextField,
   pathField,
   pathsField,
+  rateField,
   sizeField,
   socketField,
 } from "./config-fields.js";
@@ -196,7 +197,14 @@ const layer = {
   backgroundFill: booleanField({
     key: "background_fill",
     initial: true,
-    meaning: "Fetch the rest of a layer while nobody waits, so that it stays usable without the registry.",
+    meaning:
+      "Fetch the rest of a layer while nobody waits, so that it stays usable without the registry. It grows to several requests at once and halves when a read takes longer for it; a layer of which reads touch more than 30 % is fetched at full speed at once.",
+  }),
+  fillBytesPerSecond: rateField({
+    key: "fill_bandwidth",
+    initial: "0",
+    meaning:
+      "Most bytes a second that `background_fill` takes of the link, over all layers, also at full speed. Reads that wait and profiles are not limited.",
   }),
   pullWhole: booleanField({
     key: "pull_whole",

@@ -100,6 +100,7 @@ export function daemonRoutes(options: DaemonRoutesOptions): readonly ((router: C
       snapshotter,
       ladder: ladderOf(engine),
       counters: () => metrics.totals(),
+      replays: () => engine.figures.replays,
       collection,
     }),
     ...options.podRoutes,

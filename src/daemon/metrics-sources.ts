@@ -16,6 +16,7 @@ import { logChannel } from "../observe/index.js";
 import { distrustChannel, requestChannel, retryChannel } from "../registry/index.js";
 import { fallbackChannel, preparedChannel } from "../snapshotters/index.js";
 import type { Metrics } from "./metrics.js";
+import { replayMetrics } from "./replay-metrics.js";
 
 /** Seconds; a miss is a round trip and its bytes, a deadline is a minute. */
 const WAIT_BUCKETS = [0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60];
@@ -29,6 +30,7 @@ export function feedMetrics(metrics: Metrics): Disposable {
     ...prepareMetrics(metrics),
     ...registryMetrics(metrics),
     ...layerMetrics(metrics),
+    ...replayMetrics(metrics),
     ...collectionMetrics(metrics),
     ...logMetrics(metrics),
   ];

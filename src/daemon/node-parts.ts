@@ -26,6 +26,7 @@ import type { Metrics } from "./metrics.js";
 import { watchLayers, watchPlane } from "./metrics-sources.js";
 import { type OverlayParts, openOverlayParts } from "./overlay-parts.js";
 import { startProfiles } from "./profile-parts.js";
+import { watchRequests } from "./replay-metrics.js";
 import type { Startup } from "./startup.js";
 import { lockState } from "./state-lock.js";
 import { streamProcessorsOf } from "./stream-processors.js";
@@ -111,6 +112,7 @@ export async function startNodeParts(startup: Startup, options: NodePartsOptions
   );
   watchLayers(metrics, engine);
   watchPlane(metrics, engine.plane);
+  watchRequests(metrics, engine);
   const lazyCapabilities = overlayParts.capabilities;
   return { metadata, binding, registry, sharedCredentials, engine, snapshotter, lazyCapabilities };
 }
@@ -153,7 +155,7 @@ async function openSnapshotter(parts: SnapshotterParts): Promise<LazySnapshotter
       labelResolver({
         registry,
         soci: new SociIndexes({ registry, takesAnnotation: layer.soci, takesReferrers: layer.sociReferrers }),
-      fine: layer.fineReferrers ? new FineIndexes({ registry }) : undefined,
+        fine: layer.fineReferrers ? new FineIndexes({ registry }) : undefined,
         wholeBytesMin: layer.pullWhole ? layer.pullWholeBytesMin : undefined,
         isProcessed: (mediaType) => needsProcessors(processors, mediaType),
         hostContent:
@@ -210,6 +212,7 @@ async function openEngine(parts: {
     demandDeadlineMs: layer.demandDeadlineMs,
     readaheadMaxBytes: layer.readaheadMaxBytes,
     backgroundFill: layer.backgroundFill,
+    fillBytesPerSecond: layer.fillBytesPerSecond,
     mount: layer.mount,
     fuseThreads: layer.fuseThreads,
     workerThreads: layer.workerThreads,

@@ -81,7 +81,8 @@ async function serveShared(
 ): Promise<GrpcServer & { isReady: () => boolean }> {
   const { config, version, metrics, engine, snapshotter } = parts;
   const counters = (): Readonly<Record<string, number>> => metrics.totals();
-  const node = nodeService({ version, engine, snapshotter, ladder: ladderOf(engine), counters });
+  const replays = () => engine.figures.replays;
+  const node = nodeService({ version, engine, snapshotter, ladder: ladderOf(engine), counters, replays });
   const shared = parts.served.filter(({ address }) => address === undefined);
   const server = await serveOn(config, config.snapshotter.address, [sharedSnapshots(shared), node]);
   let isReady = true;

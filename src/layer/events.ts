@@ -60,3 +60,6 @@ export const replayMeasuredChannel = channel<
 
 /** So much of a layer is being read that the rest is fetched at full speed. */
 export const fillJumpedChannel = channel<{ digest: string }>("lazuli:layer.fill-jumped");
+
+/** Units of a layer were given up for others. Decoded bytes. */
+export const evictedChannel = channel<{ digest: string; bytes: number }>("lazuli:layer.evicted");

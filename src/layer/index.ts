@@ -7,6 +7,7 @@
  */
 export type {
   EstargzIndex,
+  FineIndex,
   LayerEngine,
   LayerFormat,
   LayerIndexSource,
@@ -15,10 +16,9 @@ export type {
   LayerRequest,
   LayerStatus,
   LayerUsage,
+  LoadedTable,
   LoadedZtoc,
   LoadOptions,
-  FineIndex,
-  LoadedTable,
   SociIndex,
   WholeBlob,
   ZstdChunkedIndex,
@@ -31,7 +31,10 @@ export {
   type FetchPriority,
   failedChannel,
   fetchedChannel,
+  fillJumpedChannel,
   mountedChannel,
+  replayEndedChannel,
+  replayMeasuredChannel,
   retryChannel,
 } from "./events.js";
 export { FileMaps, type LayerUnits } from "./file-map.js";

@@ -1,6 +1,6 @@
 import type { ConnectRouter } from "@connectrpc/connect";
 import { Node } from "../../gen/lazuli/v1/node_pb.js";
-import type { LayerEngine } from "../layer/index.js";
+import type { LayerEngine, ReplayFigures } from "../layer/index.js";
 import type { LazySnapshotter } from "../snapshotters/index.js";
 import { explain } from "./explain.js";
 import { collect, type NodeCollection, requireCollection, why } from "./node-collection.js";
@@ -21,6 +21,8 @@ export interface NodeServiceOptions {
   readonly ladder: readonly LadderStep[];
   /** Counters since the start, by name. */
   readonly counters: () => Readonly<Record<string, number>>;
+  /** What was fetched ahead of reads; absent: nothing is. */
+  readonly replays?: () => readonly ReplayFigures[];
   /** Where this process collects garbage. */
   readonly collection?: NodeCollection;
 }
@@ -37,6 +39,7 @@ export function nodeService(options: NodeServiceOptions): (router: ConnectRouter
           layers: engine.list().map((layer) => ({ ...layer, lastError: layer.lastError ?? "" })),
           snapshots: snapshotter.rows().map(snapshotMessage),
           counters: { ...options.counters() },
+          replays: (options.replays?.() ?? []).map(replayMessage),
         })),
       explain: ({ query }) =>
         answer(async () => ({
@@ -49,6 +52,10 @@ export function nodeService(options: NodeServiceOptions): (router: ConnectRouter
         answer(async () => why(requireCollection(options.collection), { subject, signal })),
     });
   };
+}
+
+function replayMessage({ start, ...figures }: ReplayFigures) {
+  return { ...figures, ...(start === undefined ? {} : { start: { ...start } }) };
 }
 
 function snapshotMessage(row: ReturnType<LazySnapshotter["rows"]>[number]) {

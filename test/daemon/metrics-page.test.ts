@@ -6,9 +6,10 @@ import { measuredSnapshotter } from "../../src/daemon/measured-snapshotter.js";
 import { Metrics } from "../../src/daemon/metrics.js";
 import { feedMetrics, watchLayers, watchPlane, watchProcess } from "../../src/daemon/metrics-sources.js";
 import { watchObjects } from "../../src/daemon/object-metrics.js";
+import { watchRequests } from "../../src/daemon/replay-metrics.js";
 import { watchTasks } from "../../src/daemon/task-metrics.js";
 import type { PlaneStats } from "../../src/fuse/index.js";
-import { demandChannel, fetchedChannel } from "../../src/layer/index.js";
+import { demandChannel, fetchedChannel, type SchedulerFigures } from "../../src/layer/index.js";
 import type { Metadata } from "../../src/metadata/index.js";
 import { log } from "../../src/observe/index.js";
 import { requestChannel } from "../../src/registry/index.js";
@@ -27,6 +28,7 @@ function allMetrics(metrics: Metrics): Disposable {
   watchObjects(metrics, {} as Metadata);
   watchTasks(metrics, { tasks: { list: () => [] } as unknown as TaskManager, runtimeOf: () => "" });
   watchLayers(metrics, { list: () => [] });
+  watchRequests(metrics, { figures: {} as SchedulerFigures });
   watchPlane(metrics, { stats: () => ({ reads: 7, bytesServed: 4096 }) as PlaneStats });
   return {
     [Symbol.dispose]: () => {
