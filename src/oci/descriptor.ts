@@ -1,5 +1,14 @@
 import { type Digest, parseDigest } from "../bytes/index.js";
-import { asObject, type Fields, has, malformed, optionalText, own, textMap } from "./fields.js";
+import {
+  asObject,
+  type Fields,
+  has,
+  malformed,
+  optionalText,
+  own,
+  refuseOtherCase,
+  textMap,
+} from "./fields.js";
 
 export interface Platform {
   readonly os: string;
@@ -22,8 +31,12 @@ export interface Descriptor {
 
 const mediaTypeShape = /^[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,126}\/[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,126}$/;
 
+const descriptorKeys = ["mediaType", "digest", "size", "annotations", "platform", "artifactType"];
+const platformKeys = ["os", "architecture", "variant"];
+
 export function parseDescriptor(value: unknown, what: string, name: string): Descriptor {
   const fields = asObject(value, what, name);
+  refuseOtherCase(fields, descriptorKeys, what);
   const mediaType = optionalText(fields, "mediaType", what);
   if (mediaType === undefined || !mediaTypeShape.test(mediaType)) {
     throw malformed(what, `${name} has no valid mediaType`);
@@ -49,6 +62,7 @@ export function parseDescriptor(value: unknown, what: string, name: string): Des
 function parsePlatform(fields: Fields, what: string): Platform | undefined {
   if (!has(fields, "platform")) return undefined;
   const platform = asObject(own(fields, "platform"), what, "platform");
+  refuseOtherCase(platform, platformKeys, what);
   const variant = optionalText(platform, "variant", what);
   return {
     os: optionalText(platform, "os", what) ?? "",

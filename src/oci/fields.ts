@@ -1,4 +1,4 @@
-import { parseJson } from "../bytes/index.js";
+import { otherCaseKey, parseJson } from "../bytes/index.js";
 import { invalidArgument, type LazuliError } from "../errors/index.js";
 
 /** A JSON object of a stranger. */
@@ -28,14 +28,14 @@ export function malformed(what: string, problem: string): LazuliError {
 export function parseDocument(bytes: Uint8Array, shape: DocumentShape): Fields {
   const value = parseJson(bytes, { maxBytes: shape.bytesMax, maxDepth: DEPTH_MAX, maxNodes: NODES_MAX });
   const fields = asObject(value, shape.what, "it");
-  const known = new Set(shape.knownKeys);
-  const folded = new Set(shape.knownKeys.map((key) => key.toLowerCase()));
-  for (const key of Object.keys(fields)) {
-    if (!known.has(key) && folded.has(key.toLowerCase())) {
-      throw malformed(shape.what, `the key "${key}" differs from a known one in case only`);
-    }
-  }
+  refuseOtherCase(fields, shape.knownKeys, shape.what);
   return fields;
+}
+
+/** @throws INVALID_ARGUMENT where Go would read a key as a known one, and we as another */
+export function refuseOtherCase(fields: Fields, knownKeys: readonly string[], what: string): void {
+  const key = otherCaseKey(Object.keys(fields), knownKeys);
+  if (key !== undefined) throw malformed(what, `the key "${key}" differs from a known one in case only`);
 }
 
 export function asObject(value: unknown, what: string, name: string): Fields {

@@ -2,7 +2,7 @@ import { createHash } from "node:crypto";
 import { type Digest, parseDigest } from "../bytes/index.js";
 import { invalidArgument } from "../errors/index.js";
 import type { Descriptor, Platform } from "./descriptor.js";
-import { asArray, asObject, malformed, optionalText, own, parseDocument } from "./fields.js";
+import { asArray, asObject, malformed, optionalText, own, parseDocument, refuseOtherCase } from "./fields.js";
 import { LAYERS_MAX, type Manifest } from "./manifest.js";
 
 /** What the engine needs of an image's config. */
@@ -29,6 +29,7 @@ export function parseImageConfig(bytes: Uint8Array): ImageConfig {
   const what = "image config";
   const fields = parseDocument(bytes, { what, bytesMax: CONFIG_BYTES_MAX, knownKeys });
   const rootfs = asObject(own(fields, "rootfs"), what, "rootfs");
+  refuseOtherCase(rootfs, ["type", "diff_ids"], what);
   if (own(rootfs, "type") !== "layers") throw malformed(what, "want rootfs.type layers");
   const diffIds = asArray({
     value: own(rootfs, "diff_ids") ?? [],

@@ -1,4 +1,4 @@
-import { parseJson } from "../bytes/index.js";
+import { otherCaseKey, parseJson } from "../bytes/index.js";
 import { invalidArgument, type LazuliError } from "../errors/index.js";
 
 /** What an image's config says of its process (image-spec, config.md, "config"). */
@@ -22,6 +22,17 @@ const LIST_MAX = 10_000;
 export function parseRunConfig(bytes: Uint8Array): RunConfig {
   const document = objectOf(parseJson(bytes, BUDGET), "the document");
   const config = objectOf(own(document, "config") ?? {}, "config");
+  refuseOtherCase(document, ["config", "architecture"]);
+  refuseOtherCase(config, [
+    "User",
+    "Env",
+    "Entrypoint",
+    "Cmd",
+    "WorkingDir",
+    "StopSignal",
+    "Labels",
+    "Volumes",
+  ]);
   return {
     user: textOf(own(config, "User"), "User"),
     env: listOf(own(config, "Env"), "Env"),
@@ -44,6 +55,13 @@ type Fields = Readonly<Record<string, unknown>>;
 
 function own(fields: Fields, key: string): unknown {
   return Object.hasOwn(fields, key) ? fields[key] : undefined;
+}
+
+/** Whoever reads `user` as `User` runs the image as another user. */
+function refuseOtherCase(fields: Fields, knownKeys: readonly string[]): void {
+  const key = otherCaseKey(Object.keys(fields), knownKeys);
+  if (key !== undefined)
+    throw malformed(`the key ${JSON.stringify(key)} differs from a known one in case only`);
 }
 
 function objectOf(value: unknown, name: string): Fields {
