@@ -41,7 +41,13 @@ export class Authorizer {
   async authorize(wanted: Wanted): Promise<Grant | undefined> {
     const challenge = this.#challenges.get(challengeKey(wanted));
     if (challenge === undefined) return undefined;
-    return await this.#grant({ ...wanted, challenge, refused: undefined });
+    try {
+      return await this.#grant({ ...wanted, challenge, refused: undefined });
+    } catch (error) {
+      // The host is asked again what it wants: it may have changed its mind.
+      this.#challenges.delete(challengeKey(wanted));
+      throw error;
+    }
   }
 
   /**
@@ -57,8 +63,9 @@ export class Authorizer {
       offered.find((one) => one.scheme === "basic") ??
       this.#challenges.get(challengeKey(wanted));
     if (challenge === undefined) return undefined;
-    this.#challenges.set(challengeKey(wanted), challenge);
     const grant = await this.#grant({ ...wanted, challenge });
+    // One that led nowhere is forgotten, or the host could never be used again.
+    this.#challenges.set(challengeKey(wanted), challenge);
     return grant?.header === wanted.refused?.header ? undefined : grant;
   }
 
