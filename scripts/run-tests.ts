@@ -1,16 +1,16 @@
 /**
  * Runs test files as processes of their own, two at a time, and ends with the line "N passed, N failed".
  *
- *     node dist/scripts/run-tests.js [--serial] [text in the path …]
+ *     node dist/scripts/run-tests.js [text in the path …]
  *
- * Files under test/system/ use the machine (mounts, daemons) and run one after another, after all others.
+ * Files under test/system/ and test/crash/ mostly wait for the machine (mounts, daemons): one of them runs beside one that
+ * computes, as long as there are both.
  */
 import { spawn } from "node:child_process";
 import { readdir } from "node:fs/promises";
 import { join, relative } from "node:path";
 import { fileURLToPath } from "node:url";
 
-const JOBS = 2;
 const FILE_TIMEOUT_MS = 15 * 60_000;
 const testRoot = fileURLToPath(new URL("../test/", import.meta.url));
 
@@ -28,9 +28,11 @@ async function main(): Promise<number> {
     .filter((name) => name.endsWith(".test.js"))
     .filter((name) => wanted.length === 0 || wanted.some((text) => name.includes(text)))
     .sort();
-  const alone = all.filter((name) => name.startsWith("system/"));
-  const shared = all.filter((name) => !name.startsWith("system/"));
-  const results = [...(await runAll(shared, JOBS)), ...(await runAll(alone, 1))];
+  const waits = (name: string): boolean => name.startsWith("system/") || name.startsWith("crash/");
+  const results = await runAll(
+    all.filter(waits),
+    all.filter((name) => !waits(name)),
+  );
   const passed = results.reduce((sum, result) => sum + result.passed, 0);
   const failed = results.reduce((sum, result) => sum + result.failed, 0);
   for (const result of results.filter((one) => one.failed > 0)) {
@@ -40,18 +42,19 @@ async function main(): Promise<number> {
   return failed === 0 && passed > 0 ? 0 : 1;
 }
 
-async function runAll(files: readonly string[], jobs: number): Promise<FileResult[]> {
+/** Two at a time: each lane takes of its own files first, and then helps the other. */
+async function runAll(...lanes: readonly string[][]): Promise<FileResult[]> {
   const results: FileResult[] = [];
-  const queue = [...files];
-  const worker = async (): Promise<void> => {
-    for (let file = queue.shift(); file !== undefined; file = queue.shift()) {
+  const lane = async (own: string[]): Promise<void> => {
+    const next = (): string | undefined => own.shift() ?? lanes.find((other) => other.length > 0)?.shift();
+    for (let file = next(); file !== undefined; file = next()) {
       const result = await runFile(file);
       results.push(result);
       const verdict = result.failed === 0 ? "ok  " : "FAIL";
       console.log(`${verdict} ${result.file} (${result.passed} assertions, ${result.seconds.toFixed(1)} s)`);
     }
   };
-  await Promise.all(Array.from({ length: jobs }, worker));
+  await Promise.all(lanes.map(lane));
   return results;
 }
 
