@@ -28,6 +28,8 @@ const loaders: Readonly<Record<string, () => Promise<Command>>> = {
   explain: async () => (await import("./explain-command.js")).explainCommand,
   convert: async () => (await import("./convert-command.js")).convertCommand,
   index: async () => (await import("./index-command.js")).indexCommand,
+  bench: async () => (await import("./bench-command.js")).benchCommand,
+  profile: async () => (await import("./profile-command.js")).profileCommand,
   doctor: async () => (await import("./doctor-command.js")).doctorCommand,
   gc: async () => (await import("./gc-command.js")).gcCommand,
   fsck: async () => (await import("./fsck-command.js")).fsckCommand,

@@ -1,6 +1,6 @@
 import { linkSignals } from "../async/index.js";
 import type { Digest } from "../bytes/index.js";
-import { failedPrecondition, invalidArgument, LazuliError } from "../errors/index.js";
+import { invalidArgument, LazuliError, notFound } from "../errors/index.js";
 import { log } from "../observe/index.js";
 import { type Descriptor, makeReference, parseReference } from "../oci/index.js";
 import type { Registry } from "../registry/index.js";
@@ -78,16 +78,13 @@ function startsOf({ annotations }: Descriptor): number {
   return /^[0-9]{1,4}$/.test(text) ? Number(text) : 0;
 }
 
-/** As findPublished(), for those who asked for it. @throws FAILED_PRECONDITION `profile-missing` */
+/** As findPublished(), for those who asked for it. @throws NOT_FOUND `profile-missing` */
 export async function requirePublished(options: FindPublished): Promise<PublishedProfile> {
   const found = await findPublished(options);
   if (found !== undefined) return found;
-  throw failedPrecondition(
-    `Cannot find a profile of ${options.reference}: nothing that refers to it is one`,
-    {
-      subject: options.manifest,
-      reason: "profile-missing",
-      hint: "`lazuli profile push IMAGE` on a node that has started it publishes one; `[profiles] trust` says which are taken",
-    },
-  );
+  throw notFound(`Cannot find a profile of ${options.reference}: nothing that refers to it is one`, {
+    subject: options.manifest,
+    reason: "profile-missing",
+    hint: "`lazuli profile push IMAGE` on a node that has started it publishes one; `[profiles] trust` says which are taken",
+  });
 }

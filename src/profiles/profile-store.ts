@@ -164,14 +164,16 @@ class FolderStore implements ProfileStore {
   }
 
   async #trim(): Promise<void> {
+    const names = await readdir(this.#folder);
+    const isTemporary = (name: string): boolean => name.endsWith(".new");
+    if (names.length <= PROFILES_MAX && !names.some(isTemporary)) return;
     const files: { readonly path: string; readonly usedAtMs: number }[] = [];
-    for (const name of await readdir(this.#folder)) {
+    for (const name of names) {
       const path = join(this.#folder, name);
       const facts = await stat(path).catch(() => undefined);
       if (facts === undefined) continue;
-      const isTemporary = name.endsWith(".new");
-      if (isTemporary && Date.now() - facts.mtimeMs > TEMPORARY_AGE_MS) await removeFile(path);
-      if (!isTemporary) files.push({ path, usedAtMs: facts.mtimeMs });
+      if (!isTemporary(name)) files.push({ path, usedAtMs: facts.mtimeMs });
+      else if (Date.now() - facts.mtimeMs > TEMPORARY_AGE_MS) await removeFile(path);
     }
     files.sort((left, right) => right.usedAtMs - left.usedAtMs);
     for (const { path } of files.slice(PROFILES_MAX)) await removeFile(path);

@@ -69,11 +69,12 @@ t.test(`save() keeps ${PROFILES_MAX}: the one that was used longest ago goes`, a
   await utimes(join(folder, `${first}.json`), 1, 1);
   const second = await store.save(sampleProfile({ command: ["second"] }));
   await utimes(join(folder, `${second}.json`), 2, 2);
-  await writeFile(join(folder, "left.json.new"), "half");
-  await utimes(join(folder, "left.json.new"), 1, 1);
   await store.find({ ...query, command: sampleProfile().command });
   for (let at = 0; at < PROFILES_MAX - 1; at += 1)
     await store.save(sampleProfile({ command: [`other ${at}`] }));
+  await writeFile(join(folder, "left.json.new"), "half");
+  await utimes(join(folder, "left.json.new"), 1, 1);
+  await store.save(sampleProfile({ command: ["other 1"] }));
   const names = await readdir(folder);
   t.equal(names.length, PROFILES_MAX);
   t.ok(names.includes(`${first}.json`), "it was used just now");
