@@ -11,6 +11,23 @@ export const fetchedChannel = channel<{ digest: string; priority: FetchPriority;
   "lazuli:layer.fetched",
 );
 
+/** What becomes of a request for units: each step once, in this order, with the facts of its beginning. */
+export const requestStepChannel = channel<{
+  /** Names the request in this process. */
+  request: number;
+  /** "received": no more bytes come. "dropped": it brought nothing, or failed; a part of it may be stored. */
+  step: "began" | "answered" | "received" | "stored" | "dropped";
+  digest: string;
+  priority: TransferPriority;
+  offset: number;
+  length: number;
+  firstUnit: number;
+  lastUnit: number;
+  /** Nanoseconds of `process.hrtime`. */
+  began: bigint;
+  hasFailed: boolean;
+}>("lazuli:layer.request-step");
+
 /** A read that had to wait is through: its bytes came, it failed, or its process gave up. */
 export const demandChannel = channel<{
   digest: string;

@@ -52,3 +52,5 @@ export type {
   ReplayState,
 } from "./replay-contract.js";
 export type { SchedulerFigures } from "./scheduler.js";
+export { StartRecorder, type StartRecorderOptions, type TracedEngine } from "./trace-recorder.js";
+export type { RecordedStart } from "./trace-recording.js";

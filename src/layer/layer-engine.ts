@@ -7,6 +7,7 @@ import { type DescriptorStore, type NativeBinding, type NativePlane, sessionKind
 import { log } from "../observe/index.js";
 import type { StreamProcessor } from "../processors/index.js";
 import type { BlobSource } from "../registry/index.js";
+import type { UnitTable } from "../units/index.js";
 import { checkArchive } from "./check-archive.js";
 import { type Clock, systemClock, type Timer } from "./clock.js";
 import { Compilers } from "./compile-layer.js";
@@ -71,6 +72,8 @@ export interface OpenLayerEngine extends LayerEngine {
   readonly rung: Rung;
   readonly plane: NativePlane;
   readonly figures: SchedulerFigures;
+  /** @throws NOT_FOUND */
+  units(digest: Digest): UnitTable;
   /** Compares what is mounted with what should be, and mends it; done every minute anyway. */
   reconcileMounts(): Promise<void>;
   /** Fetches what a start is expected to read, behind reads that wait. Never throws for bad advice. */
@@ -255,6 +258,10 @@ class Engine implements OpenLayerEngine {
 
   status(digest: Digest): LayerStatus {
     return this.#layer(digest).status;
+  }
+
+  units(digest: Digest): UnitTable {
+    return this.#layer(digest).units;
   }
 
   list(): readonly LayerStatus[] {

@@ -6,7 +6,7 @@ import { Backoff } from "./backoff.js";
 import { BitSet } from "./bit-set.js";
 import type { Clock, Timer } from "./clock.js";
 import { type Demand, Demands } from "./demands.js";
-import { corruptChannel, fetchedChannel, retryChannel } from "./events.js";
+import { corruptChannel, retryChannel } from "./events.js";
 import type { LazySource } from "./lazy-source.js";
 import {
   BACKGROUND_RETRY_FIRST_MS,
@@ -25,6 +25,7 @@ import { planRequest, type RequestPlan } from "./plan-request.js";
 import { type ReadFailureReason, ReadFailures } from "./read-failures.js";
 import { Readahead } from "./readahead.js";
 import { RecentDeadlines } from "./recent-deadlines.js";
+import { RequestSteps } from "./request-steps.js";
 import { type Carrying, Transfer } from "./transfer.js";
 import type { UnitLedger } from "./unit-ledger.js";
 
@@ -286,9 +287,9 @@ export class LayerFetcher {
       ledger,
       ingest: (options) => plane.ingest(options),
       waitedFor: (first, last) => this.#demands.firstMissing(first, last),
+      steps: new RequestSteps({ digest, plan, priority }),
       onBytes: (bytes) => {
         this.#fetchedBytes += bytes;
-        fetchedChannel.publish({ digest, priority, bytes });
       },
       onOutcomes: (firstUnit, outcomes) => this.#stored(firstUnit, outcomes, carrying),
     });
@@ -337,6 +338,7 @@ export class LayerFetcher {
     } finally {
       this.transfers.delete(transfer);
       ledger.release(transfer.firstUnit, transfer.lastUnit);
+      transfer.steps.ended(hasFailed);
       carrying?.ended(transfer, hasFailed);
       wake();
     }

@@ -3,6 +3,7 @@ import { withSignal } from "../async/index.js";
 import { LazuliError } from "../errors/index.js";
 import { type NativePlane, unitOutcomes } from "../fuse/index.js";
 import { log } from "../observe/index.js";
+import type { UnitTable } from "../units/index.js";
 import { encodeBitmap } from "./bitmap-file.js";
 import { BitmapFlusher } from "./bitmap-flusher.js";
 import type { Clock } from "./clock.js";
@@ -101,6 +102,10 @@ export class Layer {
 
   get record(): LayerRecord {
     return this.#options.files.record;
+  }
+
+  get units(): UnitTable {
+    return this.#ledger.units;
   }
 
   get rootOwner(): LayerOwner {

@@ -4,6 +4,7 @@ import type { BlobSource } from "../registry/index.js";
 import { EarlyTries } from "./early-tries.js";
 import type { TransferPriority } from "./events.js";
 import type { RequestPlan } from "./plan-request.js";
+import type { RequestSteps } from "./request-steps.js";
 import type { UnitLedger } from "./unit-ledger.js";
 
 /** Who wants to know of each unit that a request brings. */
@@ -21,6 +22,7 @@ export interface TransferOptions {
   readonly ingest: (options: IngestOptions) => Promise<Uint8Array>;
   /** The first unit of a range that a read waits for; absent: nobody is answered before a stream has come. */
   readonly waitedFor?: (first: number, last: number) => number | undefined;
+  readonly steps: RequestSteps;
   readonly onBytes: (count: number) => void;
   /** One outcome a unit, from `firstUnit` on. */
   readonly onOutcomes: (firstUnit: number, outcomes: Uint8Array) => void;
@@ -33,6 +35,7 @@ export interface TransferOptions {
  */
 export class Transfer {
   readonly priority: TransferPriority;
+  readonly steps: RequestSteps;
   readonly firstUnit: number;
   readonly length: number;
   readonly #options: TransferOptions;
@@ -50,6 +53,7 @@ export class Transfer {
   constructor(options: TransferOptions) {
     this.#options = options;
     this.priority = options.priority;
+    this.steps = options.steps;
     this.firstUnit = options.plan.firstUnit;
     this.length = options.plan.length;
     this.#lastUnit = options.plan.lastUnit;
@@ -95,6 +99,7 @@ export class Transfer {
       () => undefined,
       (thrown: unknown) => ({ thrown }),
     );
+    this.steps.received();
     await Promise.all(this.#ingests);
     if (failure !== undefined && !this.#isCut) throw failure.thrown;
     this.#isWhole = !this.#isCut;
@@ -121,6 +126,7 @@ export class Transfer {
     this.signal.throwIfAborted();
     const buffer = Buffer.allocUnsafeSlow(length);
     for await (const piece of source.readRange({ offset, length, signal: this.signal })) {
+      this.steps.came(piece.length);
       this.#options.onBytes(piece.length);
       this.#received += piece.copy(
         buffer,

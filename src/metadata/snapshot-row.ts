@@ -15,6 +15,8 @@ export interface SnapshotOrigin {
   /** Image reference; "" where unknown. */
   readonly reference: string;
   readonly digest: Digest | undefined;
+  /** Of the image; absent: nobody knows it. */
+  readonly manifest?: Digest | undefined;
 }
 
 /** Why a layer that could have been lazy is an ordinary snapshot. */
@@ -66,7 +68,11 @@ const rowFormat: Omit<Table<SnapshotRow>, "name"> = {
       origin:
         stored.origin === undefined
           ? undefined
-          : { reference: stored.origin.reference, digest: optionalDigest(stored.origin.digest) },
+          : {
+              reference: stored.origin.reference,
+              digest: optionalDigest(stored.origin.digest),
+              ...(stored.origin.manifest !== undefined && { manifest: parseDigest(stored.origin.manifest) }),
+            },
       fallback:
         stored.fallback === undefined ? undefined : { ...stored.fallback, hint: stored.fallback.hint },
     };
@@ -103,7 +109,7 @@ type StoredRow = Omit<SnapshotRow, "createdAt" | "updatedAt" | "layerDigest" | "
   readonly createdAt: string;
   readonly updatedAt: string;
   readonly layerDigest?: string;
-  readonly origin?: { readonly reference: string; readonly digest?: string };
+  readonly origin?: { readonly reference: string; readonly digest?: string; readonly manifest?: string };
 };
 
 function optionalDigest(text: string | undefined): Digest | undefined {

@@ -1,6 +1,6 @@
 import { alreadyExists } from "../errors/index.js";
 import type { NativeBinding } from "../fuse/index.js";
-import type { LayerEngine } from "../layer/index.js";
+import type { LayerEngine, StartRecorder } from "../layer/index.js";
 import type { Metadata, SnapshotFallback, SnapshotRow } from "../metadata/index.js";
 import { log } from "../observe/index.js";
 import type {
@@ -23,6 +23,7 @@ import { createOverlayStorage } from "./overlay-storage.js";
 import type { ProjectQuota } from "./project-quota.js";
 import { RemoteLayers } from "./remote-layers.js";
 import type { LayerResolver } from "./resolver.js";
+import { startOf } from "./start-of.js";
 import { createStoredSnapshotter, type StoredSnapshotter } from "./stored-snapshotter.js";
 
 export interface LazySnapshotterOptions {
@@ -48,6 +49,8 @@ export interface LazySnapshotterOptions {
   readonly idMapping?: OverlayIdMapping | undefined;
   /** Default: labels that ask for a limit are ignored. */
   readonly quota?: ProjectQuota | undefined;
+  /** Is told of writable snapshots, and of those that go. Default: nobody is. */
+  readonly starts?: Pick<StartRecorder, "begin" | "removed"> | undefined;
 }
 
 /** The snapshotter with what operators look at. */
@@ -87,6 +90,7 @@ class LazyOverlaySnapshotter implements LazySnapshotter {
   readonly #remote: RemoteLayers;
   readonly #sweeper: LayerSweeper;
   readonly #idMapping: OverlayIdMapping | undefined;
+  readonly #starts: LazySnapshotterOptions["starts"];
 
   constructor(options: LazySnapshotterOptions, stored: StoredSnapshotter) {
     const { engine, resolver } = options;
@@ -95,6 +99,7 @@ class LazyOverlaySnapshotter implements LazySnapshotter {
     this.#stored = stored;
     this.#engine = engine;
     this.#idMapping = options.idMapping;
+    this.#starts = options.starts;
     this.#neighbours = new NeighbourLayers({ engine, uses });
     this.#remote = new RemoteLayers({
       engine,
@@ -138,7 +143,11 @@ class LazyOverlaySnapshotter implements LazySnapshotter {
 
   async prepare(request: CreateSnapshot): Promise<readonly Mount[]> {
     const target = request.labels[labelNames.target] ?? "";
-    if (target === "") return await this.#stored.prepare(request);
+    if (target === "") {
+      const mounts = await this.#stored.prepare(request);
+      this.#starts?.begin(startOf(request, this.#stored.table.ancestors(request.parent)));
+      return mounts;
+    }
     checkLabels(request.labels);
     this.#stored.table.checkNew(request.key, request.parent);
     if (request.parent === "" && (request.labels[labelNames.parentChain] ?? "") !== "") {
@@ -168,6 +177,7 @@ class LazyOverlaySnapshotter implements LazySnapshotter {
 
   async remove(name: string): Promise<void> {
     const id = this.#stored.table.find(name)?.id;
+    this.#starts?.removed(name);
     await this.#stored.remove(name);
     // At once, before a layer that it holds is taken from the engine.
     if (id !== undefined) await this.#idMapping?.release(id);

@@ -1,4 +1,5 @@
 import { type LinkedSignal, linkSignals, withSignal } from "../async/index.js";
+import type { Digest } from "../bytes/index.js";
 import { LazuliError } from "../errors/index.js";
 import type { LayerEngine, LayerRequest } from "../layer/index.js";
 import {
@@ -63,7 +64,8 @@ export class RemoteLayers {
       isPull = mayPullWhole(request);
       const { signal } = isPull ? pullDeadline : deadline;
       await withSignal(this.#options.engine.ensure(request, { signal }), signal);
-      commit = async () => await this.#commit(snapshot, target, request);
+      const manifest = origin?.manifest;
+      commit = async () => await this.#commit(snapshot, target, { request, manifest });
     } catch (thrown) {
       snapshot.signal?.throwIfAborted();
       return this.#fallBack(snapshot.key, thrown, {
@@ -98,15 +100,19 @@ export class RemoteLayers {
         ...(hint === undefined ? {} : { hint }),
       });
     }
-    const { request } = resolution;
-    learn({ reference: request.origin.reference, digest: request.digest });
+    const { request, manifest } = resolution;
+    learn({ reference: request.origin.reference, digest: request.digest, manifest });
     const present = table.findRemote(target, parent);
     if (present !== undefined && present.layerDigest !== request.digest) throw targetTaken(target);
     neighbours.start(resolution.neighbours);
     return request;
   }
 
-  async #commit(snapshot: CreateSnapshot, target: string, request: LayerRequest): Promise<SnapshotRow> {
+  async #commit(
+    snapshot: CreateSnapshot,
+    target: string,
+    { request, manifest }: { readonly request: LayerRequest; readonly manifest: Digest | undefined },
+  ): Promise<SnapshotRow> {
     const { key, parent, labels } = snapshot;
     return await this.#options.table.createLazy({
       key,
@@ -114,7 +120,11 @@ export class RemoteLayers {
       parent,
       labels: { ...labels, [labelNames.remote]: REMOTE_LABEL_VALUE },
       layerDigest: request.digest,
-      origin: { reference: request.origin.reference, digest: request.digest },
+      origin: {
+        reference: request.origin.reference,
+        digest: request.digest,
+        ...(manifest !== undefined && { manifest }),
+      },
     });
   }
 
