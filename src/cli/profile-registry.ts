@@ -2,11 +2,12 @@ import { failedPrecondition, invalidArgument } from "../errors/index.js";
 import {
   makeReference,
   type Platform,
+  parseManifest,
   parseManifestOrIndex,
   parseReference,
   selectPlatform,
 } from "../oci/index.js";
-import { profileDigest, publishProfile, requirePublished } from "../profiles/index.js";
+import { type Profile, profileDigest, publishProfile, requirePublished } from "../profiles/index.js";
 import type { FetchedManifest, Registry } from "../registry/index.js";
 import { parseImageLocation } from "../transfer/index.js";
 import type { CommandInput, CommandResult } from "./command.js";
@@ -27,8 +28,8 @@ export async function pushProfile(
   const reference = parseReference(image!).toString();
   const subject = await imageManifest(registry, reference, { input, signal });
   const found = await profilesNamed(store, id ?? reference.replace(/@.*$/, ""));
-  const [kept] =
-    id === undefined ? found.filter(({ profile }) => profile.manifest === subject.digest) : found;
+  const isOf = isOfImage(subject);
+  const kept = id === undefined ? found.find(({ profile }) => isOf(profile)) : found[0];
   if (kept === undefined) {
     throw failedPrecondition(`Cannot push a profile of ${image}: this node has none of ${subject.digest}`, {
       subject: subject.digest,
@@ -36,11 +37,23 @@ export async function pushProfile(
       hint: "Those of other tags are here: start this one once, or pull the image again where the client told no manifest",
     });
   }
-  const pushed = await publishProfile({ registry, reference, subject, profile: kept.profile, signal });
+  const manifest = isOf(kept.profile) ? subject.digest : kept.profile.manifest;
+  const profile = { ...kept.profile, manifest };
+  const pushed = await publishProfile({ registry, reference, subject, profile, signal });
   return {
     data: pushed,
     text: `${pushed.digest} of ${pushed.subject}, listed by ${pushed.listedBy}\n`,
   };
+}
+
+/** By its manifest; one that was learnt without it by its layers. */
+function isOfImage(subject: FetchedManifest): (profile: Profile) => boolean {
+  const parsed = parseManifest(subject.bytes, { contentType: subject.mediaType });
+  const layers = new Set(parsed.layers.map(({ digest }) => digest));
+  return (profile) =>
+    profile.manifest === undefined
+      ? profile.layers.every((layer) => layers.has(layer))
+      : profile.manifest === subject.digest;
 }
 
 /** Takes the profile that refers to an image, whatever `[profiles] trust` says: somebody asked for it by name. */

@@ -5,12 +5,14 @@ import { FileMaps, type OpenLayerEngine } from "../layer/index.js";
 import { log } from "../observe/index.js";
 import {
   findPublished,
+  KnownImages,
   LEARNS_WAITING_MAX,
   learntChannel,
   openProfileStore,
   ProfileLearner,
   ProfileReplayer,
   type ProfileStore,
+  type ReplayedImage,
   readTraceFile,
 } from "../profiles/index.js";
 import type { Registry } from "../registry/index.js";
@@ -50,35 +52,35 @@ export async function startProfiles(
     (fed) => fed[Symbol.dispose](),
   );
   const traces = join(config.root, "traces");
+  const images = new KnownImages();
   await startup.part(
     "profile learner",
-    () => (learn ? learnFromTraces({ store, files, traces }) : undefined),
+    () => (learn ? learnFromTraces({ store, files, traces, images }) : undefined),
     (learning) => learning?.[Symbol.asyncDispose](),
   );
-  if (use === "off") return (resolver) => resolver;
   const replayer = await startup.part(
     "profile replayer",
-    () => openReplayer({ ...options, store, files }),
-    (made) => made[Symbol.asyncDispose](),
+    () => (use === "off" ? undefined : openReplayer({ ...options, store, files })),
+    (made) => made?.[Symbol.asyncDispose](),
   );
   return (resolver) => ({
     resolve: async (request) => {
       const resolution = await resolver.resolve(request);
-      tell(resolution, { replayer, files });
+      const image = imageOf(resolution);
+      if (image !== undefined) {
+        images.told(image);
+        replayer?.image(image);
+      }
       return resolution;
     },
   });
 }
 
-function tell(
-  resolution: Resolution,
-  { replayer, files }: { readonly replayer: ProfileReplayer; readonly files: FileMaps },
-): void {
-  if (resolution.kind !== "layer") return;
+function imageOf(resolution: Resolution): ReplayedImage | undefined {
+  if (resolution.kind !== "layer") return undefined;
   const { request, neighbours, manifest } = resolution;
   const layers = [request, ...neighbours].map(({ digest }) => digest);
-  files.ready();
-  replayer.image({ reference: request.origin.reference, manifest, layers });
+  return { reference: request.origin.reference, manifest, layers };
 }
 
 function openReplayer(
@@ -107,15 +109,19 @@ function learnFromTraces(parts: {
   readonly files: FileMaps;
   /** Folder. */
   readonly traces: string;
+  readonly images: KnownImages;
 }): AsyncDisposable {
-  const { traces } = parts;
+  const { traces, images } = parts;
   const learner = new ProfileLearner(parts);
   const limit = pLimit(1);
   const ended = new AbortController();
   const { signal } = ended;
   const work = async (id: string, reference: string): Promise<void> => {
     try {
-      await learner.learn(await readTraceFile(traces, id), { signal });
+      const trace = await readTraceFile(traces, id);
+      const layers = trace.layers.map(({ digest }) => digest);
+      const manifest = trace.manifest ?? images.manifestOf({ reference, layers });
+      await learner.learn({ ...trace, manifest }, { signal });
     } catch (thrown) {
       if (signal.aborted) return;
       log.warn("Cannot learn from a start", { reference, error: LazuliError.from(thrown).message });

@@ -38,7 +38,8 @@ export class FileMaps implements AsyncDisposable {
 
   /** Starts the thread, which takes some 40 ms, before the first question. */
   ready(): void {
-    if (this.#worker === undefined && !this.#isClosed) this.#start();
+    if (this.#worker !== undefined || this.#isClosed) return;
+    this.#start();
     this.#endLater();
   }
 

@@ -17,6 +17,7 @@ export {
   type PublishedProfile,
   requirePublished,
 } from "./find-published.js";
+export { KnownImages } from "./known-images.js";
 export { readsOf, repositoryOf } from "./learn-start.js";
 export { LEARNS_WAITING_MAX, PROFILE_BYTES_MAX, PROFILES_MAX } from "./limits.js";
 export { medianOf } from "./median.js";

@@ -44,3 +44,5 @@ export const GATHER_MS = 10;
 export const LEARNS_WAITING_MAX = 16;
 /** An image without a profile is not asked for again for so long: each of its layers comes with a Prepare. */
 export const NONE_REMEMBERED_MS = 10_000;
+/** Images whose manifest is remembered; starts of the oldest are learnt by their layers. */
+export const IMAGES_KNOWN_MAX = 1024;

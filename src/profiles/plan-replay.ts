@@ -8,6 +8,8 @@ import { usedEntries } from "./merge-starts.js";
 
 /** Finds out where files lie in a layer. */
 export interface RangeFinder {
+  /** Says that questions come soon. */
+  ready?(): void;
   rangesOf(
     digest: Digest,
     files: readonly FilePart[],

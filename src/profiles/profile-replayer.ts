@@ -170,6 +170,7 @@ class Session {
 
   /** Plans what is ready, then what gets ready, until the time is over. */
   async #replay(profile: Profile, signal: AbortSignal): Promise<void> {
+    this.#options.files.ready?.();
     const planner = new ReplayPlanner({ profile, files: this.#options.files });
     const startedAt = performance.now();
     const onAbort = (): void => this.#news.resolve();
