@@ -7,6 +7,7 @@
 #include <system_error>
 #include <utility>
 
+#include "../core/disk_space.h"
 #include "../core/limits.h"
 #include "arguments.h"
 #include "js_errors.h"
@@ -124,6 +125,12 @@ void PlaneBinding::define(Napi::Env env, Napi::Object exports) {
                                        InstanceMethod<&PlaneBinding::sums>("sums"),
                                        InstanceMethod<&PlaneBinding::presentCount>("presentCount"),
                                        InstanceMethod<&PlaneBinding::sync>("sync"),
+                                       InstanceMethod<&PlaneBinding::evict>("evict"),
+                                       InstanceMethod<&PlaneBinding::punch>("punch"),
+                                       InstanceMethod<&PlaneBinding::lastUses>("lastUses"),
+                                       InstanceMethod<&PlaneBinding::bytesOnDisk>("bytesOnDisk"),
+                                       InstanceMethod<&PlaneBinding::isDataShared>("isDataShared"),
+                                       InstanceMethod<&PlaneBinding::limitWorkers>("limitWorkers"),
                                        InstanceMethod<&PlaneBinding::startTouches>("startTouches"),
                                        InstanceMethod<&PlaneBinding::takeTouches>("takeTouches"),
                                        InstanceMethod<&PlaneBinding::waitingTouches>("waitingTouches"),
@@ -233,12 +240,15 @@ Napi::Value PlaneBinding::ingest(const Napi::CallbackInfo& info) {
 
 Napi::Value PlaneBinding::verify(const Napi::CallbackInfo& info) {
   return guarded(info.Env(), [&]() -> Napi::Value {
-    const uint64_t task = open().verify(layerArgument(info[0]), unitsArgument(info[1], info[2]));
-    Pending pending{Napi::Promise::Deferred::New(info.Env()), {}};
-    const Napi::Value promise = pending.promise.Promise();
-    pending_.emplace(task, std::move(pending));
-    return promise;
+    return taskPromise(info.Env(), open().verify(layerArgument(info[0]), unitsArgument(info[1], info[2])));
   });
+}
+
+Napi::Value PlaneBinding::taskPromise(Napi::Env env, uint64_t task) {
+  Pending pending{Napi::Promise::Deferred::New(env), {}};
+  const Napi::Value promise = pending.promise.Promise();
+  pending_.emplace(task, std::move(pending));
+  return promise;
 }
 
 Napi::Value PlaneBinding::failReads(const Napi::CallbackInfo& info) {
@@ -270,6 +280,52 @@ Napi::Value PlaneBinding::sync(const Napi::CallbackInfo& info) {
     const Napi::Promise promise = worker->promise();
     worker->Queue();
     return promise;
+  });
+}
+
+Napi::Value PlaneBinding::evict(const Napi::CallbackInfo& info) {
+  return guarded(info.Env(), [&]() -> Napi::Value {
+    const std::shared_ptr<Layer> layer = open().layer(layerArgument(info[0]));
+    const UnitRange units = unitsArgument(info[1], info[2]);
+    if (units.end > layer->units().count()) throw std::out_of_range("Cannot evict: the units must exist");
+    std::vector<uint8_t> evicted(units.end - units.first);
+    for (size_t unit = units.first; unit < units.end; unit++) evicted[unit - units.first] = layer->evict(unit) ? 1 : 0;
+    return copyBytes(info.Env(), evicted);
+  });
+}
+
+Napi::Value PlaneBinding::punch(const Napi::CallbackInfo& info) {
+  return guarded(info.Env(), [&]() -> Napi::Value {
+    return taskPromise(info.Env(), open().punch(layerArgument(info[0]), unitsArgument(info[1], info[2])));
+  });
+}
+
+Napi::Value PlaneBinding::lastUses(const Napi::CallbackInfo& info) {
+  return guarded(info.Env(), [&]() -> Napi::Value {
+    const std::vector<double> times = open().layer(layerArgument(info[0]))->lastUses().list();
+    Napi::Float64Array array = Napi::Float64Array::New(info.Env(), times.size());
+    for (size_t group = 0; group < times.size(); group++) array[group] = times[group];
+    return array;
+  });
+}
+
+Napi::Value PlaneBinding::bytesOnDisk(const Napi::CallbackInfo& info) {
+  return guarded(info.Env(), [&]() -> Napi::Value {
+    const uint64_t bytes = lazuli::bytesOnDisk(open().layer(layerArgument(info[0]))->dataFd());
+    return Napi::Number::New(info.Env(), static_cast<double>(bytes));
+  });
+}
+
+Napi::Value PlaneBinding::isDataShared(const Napi::CallbackInfo& info) {
+  return guarded(info.Env(), [&]() -> Napi::Value {
+    return Napi::Boolean::New(info.Env(), isOpenElsewhere(open().layer(layerArgument(info[0]))->dataFd()));
+  });
+}
+
+Napi::Value PlaneBinding::limitWorkers(const Napi::CallbackInfo& info) {
+  return guarded(info.Env(), [&] {
+    open().limitWorkers(static_cast<size_t>(integerArgument(info[0], "workers", 1, THREADS_MAX)));
+    return info.Env().Undefined();
   });
 }
 

@@ -40,6 +40,13 @@ class PlaneBinding : public Napi::ObjectWrap<PlaneBinding> {
   Napi::Value sums(const Napi::CallbackInfo& info);
   Napi::Value presentCount(const Napi::CallbackInfo& info);
   Napi::Value sync(const Napi::CallbackInfo& info);
+  Napi::Value evict(const Napi::CallbackInfo& info);
+  Napi::Value punch(const Napi::CallbackInfo& info);
+  Napi::Value lastUses(const Napi::CallbackInfo& info);
+  Napi::Value bytesOnDisk(const Napi::CallbackInfo& info);
+  Napi::Value isDataShared(const Napi::CallbackInfo& info);
+  Napi::Value limitWorkers(const Napi::CallbackInfo& info);
+  Napi::Value taskPromise(Napi::Env env, uint64_t task);
   Napi::Value startTouches(const Napi::CallbackInfo& info);
   Napi::Value takeTouches(const Napi::CallbackInfo& info);
   Napi::Value waitingTouches(const Napi::CallbackInfo& info);

@@ -6,6 +6,7 @@
 #include <tuple>
 
 #include "crc32c.h"
+#include "disk_space.h"
 #include "limits.h"
 #include "positioned_io.h"
 
@@ -14,6 +15,8 @@ namespace {
 
 /** How much of a unit verify() holds at once; a multiple of CHECK_BLOCK. */
 constexpr size_t VERIFY_PIECE = 256U << 10;
+/** Units that one call of punch() holds claims of. */
+constexpr size_t PUNCH_UNITS_MAX = 256;
 constexpr size_t SUM_BYTES = std::tuple_size_v<Digest>;
 
 size_t blocksOf(uint64_t length) {
@@ -48,7 +51,8 @@ Layer::Layer(Options options)
       units_(std::move(options.units)),
       windows_(std::move(options.windows)),
       image_(std::move(options.image)),
-      records_(std::make_unique<Record[]>(units_.count())) {
+      records_(std::make_unique<Record[]>(units_.count())),
+      uses_(units_.dataSize()) {
   if (options.present.size() < (units_.count() + 7) / 8) {
     throw std::invalid_argument("Cannot add layer: the presence bits must be one for each unit");
   }
@@ -118,7 +122,13 @@ Layer::Claim::Claim(Layer& layer, size_t unit) : layer_(layer), unit_(unit) {
   layer.claims_.insert(unit);
 }
 
+Layer::Claim::Claim(Layer& layer, size_t unit, std::try_to_lock_t) : layer_(layer), unit_(unit) {
+  const std::lock_guard lock(layer.claimsMutex_);
+  isHeld_ = layer.claims_.insert(unit).second;
+}
+
 Layer::Claim::~Claim() {
+  if (!isHeld_) return;
   const std::lock_guard lock(layer_.claimsMutex_);
   layer_.claims_.erase(unit_);
   layer_.claimsChanged_.notify_all();
@@ -127,11 +137,13 @@ Layer::Claim::~Claim() {
 Outcome Layer::store(size_t index, std::span<const uint8_t> bytes) {
   const Unit unit = units_.unit(index);
   if (bytes.size() != unit.dataLength || !acceptSum(index, sha256(bytes))) return Outcome::corrupt;
-  if (writeAt(data_.get(), unit.dataOffset, bytes) != 0) return Outcome::ioError;
+  const int error = writeAt(data_.get(), unit.dataOffset, bytes);
+  if (error != 0) return error == -ENOSPC || error == -EDQUOT ? Outcome::noSpace : Outcome::ioError;
   Record& record = records_[index];
   if (!record.hasChecksums) crc32cBlocks(bytes, record.place(blocksOf(unit.dataLength)));
   record.hasChecksums = true;
   presentCount_.fetch_add(1, std::memory_order_relaxed);
+  uses_.touch(unit.dataOffset);
   record.state.store(UnitState::verified, std::memory_order_release);
   return Outcome::stored;
 }
@@ -146,13 +158,13 @@ Layer::Verdict Layer::verify(size_t index) {
     const auto length = static_cast<size_t>(std::min<uint64_t>(unit.dataLength - done, VERIFY_PIECE));
     const std::span bytes(piece.get(), length);
     const int64_t got = readAt(data_.get(), unit.dataOffset + done, bytes);
-    if (got < 0) return {Outcome::ioError, markDamaged(index)};
-    if (static_cast<size_t>(got) < length) return {Outcome::truncated, markDamaged(index)};
+    if (got < 0) return {Outcome::ioError, makeMissing(index)};
+    if (static_cast<size_t>(got) < length) return {Outcome::truncated, makeMissing(index)};
     hash.update(bytes);
     crc32cBlocks(bytes, checksums.data() + done / CHECK_BLOCK);
     done += length;
   }
-  if (hash.finish() != wantedDigest(index, unit)) return {Outcome::corrupt, markDamaged(index)};
+  if (hash.finish() != wantedDigest(index, unit)) return {Outcome::corrupt, makeMissing(index)};
   Record& record = records_[index];
   if (!record.hasChecksums) std::copy(checksums.begin(), checksums.end(), record.place(checksums.size()));
   record.hasChecksums = true;
@@ -176,6 +188,12 @@ Need Layer::need(uint64_t offset, uint64_t length) const {
 
 Layer::ReadResult Layer::read(uint64_t offset, size_t length, std::span<uint8_t> buffer) {
   const UnitRange range = units_.overlapping(offset, length);
+  // Before the states: a unit that is evicted from here on changes it before its bytes go.
+  const uint64_t evictions = evictions_.load(std::memory_order_acquire);
+  for (size_t unit = range.first; unit < range.end; unit++) {
+    if (state(unit) != UnitState::verified) return {{}, {}, false};
+    uses_.touch(units_.dataOffset(unit));
+  }
   uint64_t from = offset;
   uint64_t to = offset + length;
   if (!range.empty()) {
@@ -202,7 +220,9 @@ Layer::ReadResult Layer::read(uint64_t offset, size_t length, std::span<uint8_t>
     const bool isRead = got >= 0 || readAt(data_.get(), start, part) == static_cast<int64_t>(part.size());
     if (!isRead || !isIntact(unit, start, end, part.data())) {
       result.isIntact = false;
-      if (markDamaged(unit)) result.damaged.push_back(unit);
+      // A hole that eviction made is no damage, and the unit may be here again by now.
+      const bool isEvicted = evictions_.load(std::memory_order_acquire) != evictions;
+      if (!isEvicted && makeMissing(unit)) result.damaged.push_back(unit);
     }
     at = end;
   }
@@ -220,7 +240,36 @@ bool Layer::isIntact(size_t index, uint64_t from, uint64_t to, const uint8_t* by
   return std::memcmp(actual, expected, blocksOf(length) * sizeof *expected) == 0;
 }
 
-bool Layer::markDamaged(size_t unit) {
+bool Layer::evict(size_t unit) {
+  const Claim claim(*this, unit, std::try_to_lock);
+  if (!claim.isHeld() || !makeMissing(unit)) return false;
+  evictions_.fetch_add(1, std::memory_order_acq_rel);
+  return true;
+}
+
+size_t Layer::punch(size_t first, size_t end, Outcome& outcome) {
+  outcome = Outcome::alreadyPresent;
+  std::vector<std::unique_ptr<Claim>> claims;
+  size_t unit = first;
+  while (unit < end && claims.size() < PUNCH_UNITS_MAX) {
+    auto claim = std::make_unique<Claim>(*this, unit, std::try_to_lock);
+    if (!claim->isHeld() || state(unit) != UnitState::missing) break;
+    claims.push_back(std::move(claim));
+    unit++;
+  }
+  if (claims.empty()) return first + 1;
+  const uint64_t start = units_.dataOffset(first);
+  const uint64_t stop = units_.dataOffset(unit - 1) + units_.dataLength(unit - 1);
+  // Blocks that a neighbour shares stay.
+  uint64_t from = start - start % PUNCH_BLOCK;
+  if (first > 0 && units_.dataOffset(first - 1) + units_.dataLength(first - 1) > from && from < start) from += PUNCH_BLOCK;
+  uint64_t to = stop + (PUNCH_BLOCK - stop % PUNCH_BLOCK) % PUNCH_BLOCK;
+  if (unit < units_.count() && units_.dataOffset(unit) < to && to > stop) to -= PUNCH_BLOCK;
+  outcome = to <= from || punchHole(data_.get(), from, to) == 0 ? Outcome::stored : Outcome::ioError;
+  return unit;
+}
+
+bool Layer::makeMissing(size_t unit) {
   UnitState before = UnitState::verified;
   std::atomic<UnitState>& state = records_[unit].state;
   if (!state.compare_exchange_strong(before, UnitState::missing, std::memory_order_acq_rel)) {

@@ -11,6 +11,7 @@
 
 #include "erofs_image.h"
 #include "file_descriptor.h"
+#include "last_uses.h"
 #include "span_windows.h"
 #include "touch_log.h"
 #include "unit_table.h"
@@ -20,7 +21,7 @@ namespace lazuli {
 enum class UnitState : uint8_t { missing = 0, unverified = 1, verified = 2 };
 
 /** What became of a unit; the numbers of `unitOutcomes` in src/fuse/binding.ts. */
-enum class Outcome : uint8_t { stored = 0, alreadyPresent = 1, corrupt = 2, truncated = 3, ioError = 4 };
+enum class Outcome : uint8_t { stored = 0, alreadyPresent = 1, corrupt = 2, truncated = 3, ioError = 4, noSpace = 5 };
 
 /** What stands between a range of the data file and its bytes. */
 struct Need {
@@ -41,7 +42,7 @@ struct Need {
  * One layer on disk: the unit table, the sparse data file, and the state of each unit.
  *
  *     missing ──store()──▶ verified ◀──verify()── unverified (on disk since an earlier process)
- *        ▲───────────── damage ────────────┴───────────────┘
+ *        ▲──────── damage, evict() ────────┴───────────────┘
  *
  * A verified unit has checksums of its blocks in memory, and read() gives out only bytes that agree with them, so that
  * neither a bad disk nor a foreign write reaches a reader. The checksums come from bytes whose SHA-256 was right; they
@@ -84,20 +85,25 @@ class Layer {
   /** A SHA-256 a unit; zeros where it is not known, or the unit's own digest says it. */
   std::vector<uint8_t> sums() const;
   size_t presentCount() const { return presentCount_.load(std::memory_order_relaxed); }
-  /** Grows with each unit that turns out to be damaged. */
+  /** Grows with each unit that turns out to be damaged, or is evicted. */
   uint64_t damageEpoch() const { return damageEpoch_.load(std::memory_order_acquire); }
 
   /** The right to change a unit. At most one at a time for a unit; a holder must not wait for another claim. */
   class Claim {
    public:
     Claim(Layer& layer, size_t unit);
+    /** Does not wait: see isHeld(). */
+    Claim(Layer& layer, size_t unit, std::try_to_lock_t);
     ~Claim();
     Claim(const Claim&) = delete;
     Claim& operator=(const Claim&) = delete;
 
+    bool isHeld() const { return isHeld_; }
+
    private:
     Layer& layer_;
     size_t unit_;
+    bool isHeld_ = true;
   };
 
   /**
@@ -116,11 +122,26 @@ class Layer {
   /** Checks a unit that is present against its digest, from disk. Needs the claim. */
   Verdict verify(size_t unit);
 
+  /**
+   * Makes a unit missing whose bytes are sound, and does not wait: false when it is missing already or somebody changes it.
+   * A read that has it in hand meets either its bytes or its absence. The bytes keep their place until punch().
+   */
+  bool evict(size_t unit);
+
+  /**
+   * Gives back the disk space of the missing units from `first` on, up to the first of [first, end) that is here or in
+   * other hands; returns one behind the last unit that it looked at. `outcome` is stored where a hole was made, and else
+   * alreadyPresent or ioError.
+   */
+  size_t punch(size_t first, size_t end, Outcome& outcome);
+
+  const LastUses& lastUses() const { return uses_; }
+
   /** What read() would meet in the range now. */
   Need need(uint64_t offset, uint64_t length) const;
 
   struct ReadResult {
-    /** Inside the buffer; empty when a unit was damaged. */
+    /** Inside the buffer; empty when a unit was damaged or is not here any more. */
     std::span<const uint8_t> bytes;
     /** Units that were verified before and are missing now. */
     std::vector<size_t> damaged;
@@ -151,7 +172,7 @@ class Layer {
   Digest wantedDigest(size_t index, const Unit& unit) const;
   /** Takes the digest of bytes that were decoded from the right range. */
   bool acceptSum(size_t index, const Digest& digest);
-  bool markDamaged(size_t unit);
+  bool makeMissing(size_t unit);
   bool isIntact(size_t unit, uint64_t from, uint64_t to, const uint8_t* bytes) const;
 
   const uint32_t number_;
@@ -162,6 +183,8 @@ class Layer {
   const std::unique_ptr<Record[]> records_;
   std::atomic<size_t> presentCount_{0};
   std::atomic<uint64_t> damageEpoch_{0};
+  std::atomic<uint64_t> evictions_{0};
+  LastUses uses_;
   std::atomic<bool> removed_{false};
   mutable std::mutex sumsMutex_;
   /** Empty where no unit needs one. */

@@ -99,6 +99,12 @@ uint64_t Plane::verify(uint32_t number, UnitRange units) {
   return task;
 }
 
+uint64_t Plane::punch(uint32_t number, UnitRange units) {
+  const uint64_t task = ++lastTask_;
+  jobs_.punch(task, layer(number), units);
+  return task;
+}
+
 void Plane::park() {
   loop_.stop();
   reads_.abandonAll();

@@ -68,6 +68,9 @@ class Plane {
   /** Returns the name of the task, whose completion is among the events. */
   uint64_t ingest(uint32_t layer, UnitRange units, std::span<const uint8_t> bytes, uint64_t blobOffset);
   uint64_t verify(uint32_t layer, UnitRange units);
+  uint64_t punch(uint32_t layer, UnitRange units);
+  /** Of the workers so many take jobs from now on; at most all do. */
+  void limitWorkers(size_t workers) { workers_.limit(workers); }
   void failReads(const std::unordered_set<uint64_t>& misses, int error) { reads_.fail(misses, error); }
 
   EventBatch takeEvents() { return events_.take(); }

@@ -164,4 +164,16 @@ void UnitJobs::verifyUnits(Task& task, UnitRange units) {
   }
 }
 
+void UnitJobs::punch(uint64_t id, const std::shared_ptr<Layer>& layer, UnitRange units) {
+  post(makeTask({id, layer, units, {}, 0}), {units}, &UnitJobs::punchUnits);
+}
+
+void UnitJobs::punchUnits(Task& task, UnitRange units) {
+  for (size_t unit = units.first; unit < units.end;) {
+    Outcome outcome;
+    const size_t next = task.layer().punch(unit, units.end, outcome);
+    for (; unit < next; unit++) task.set(unit, outcome);
+  }
+}
+
 }  // namespace lazuli

@@ -41,6 +41,8 @@ class UnitJobs {
   void ingest(const Ingest& ingest);
   /** Throws std::out_of_range when the units don't exist. */
   void verify(uint64_t task, const std::shared_ptr<Layer>& layer, UnitRange units);
+  /** Gives back the disk space of those units that are missing. Throws std::out_of_range when the units don't exist. */
+  void punch(uint64_t task, const std::shared_ptr<Layer>& layer, UnitRange units);
 
  private:
   /** A task while its jobs run. A job writes the outcomes of its own units only. */
@@ -64,6 +66,7 @@ class UnitJobs {
   Outcome checkRange(const Unit& unit, std::span<const uint8_t> bytes) const;
   std::unique_ptr<StreamDecoder> makeSpanDecoder(const Layer& layer, size_t index, std::span<const uint8_t> bytes) const;
   void verifyUnits(Task& task, UnitRange units);
+  void punchUnits(Task& task, UnitRange units);
 
   WorkerPool& workers_;
   Events& events_;

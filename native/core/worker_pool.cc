@@ -6,7 +6,7 @@
 
 namespace lazuli {
 
-WorkerPool::WorkerPool(size_t threads) {
+WorkerPool::WorkerPool(size_t threads) : workersMax_(threads) {
   for (size_t index = 0; index < threads; index++) {
     threads_.emplace_back([this] {
       pthread_setname_np(pthread_self(), "lazuli-worker");
@@ -31,16 +31,30 @@ void WorkerPool::post(Priority priority, Job job) {
   job(true);
 }
 
+void WorkerPool::limit(size_t workers) {
+  const std::lock_guard lock(mutex_);
+  workersMax_ = workers;
+  changed_.notify_all();
+}
+
 void WorkerPool::run() {
-  for (;;) {
+  for (bool isFirst = true;; isFirst = false) {
     Job job;
     {
       std::unique_lock lock(mutex_);
-      changed_.wait(lock, [this] { return isStopped_ || !urgent_.empty() || !ordinary_.empty(); });
+      if (!isFirst) {
+        running_--;
+        // Who waits for the place may have been woken while there was none.
+        if (!urgent_.empty() || !ordinary_.empty()) changed_.notify_one();
+      }
+      changed_.wait(lock, [this] {
+        return isStopped_ || (running_ < workersMax_ && !(urgent_.empty() && ordinary_.empty()));
+      });
       if (isStopped_) return;
       std::deque<Job>& queue = urgent_.empty() ? ordinary_ : urgent_;
       job = std::move(queue.front());
       queue.pop_front();
+      running_++;
     }
     job(false);
   }

@@ -29,6 +29,8 @@ class WorkerPool {
 
   /** Jobs that readers wait for go first. Once stopped, the job is cancelled at once. */
   void post(Priority priority, Job job);
+  /** From now on at most so many jobs run at once; those that run go on. */
+  void limit(size_t workers);
   /** Waits for the jobs that run and cancels the others. */
   void stop();
 
@@ -40,6 +42,8 @@ class WorkerPool {
   std::deque<Job> urgent_;
   std::deque<Job> ordinary_;
   std::vector<std::thread> threads_;
+  size_t workersMax_;
+  size_t running_ = 0;
   bool isStopped_ = false;
 };
 

@@ -13,8 +13,18 @@ import type { NativeStreamIndexer, StreamIndexerOptions } from "./native-stream-
 /** Kinds of what a session serves. Flat: `/<layer number>` is that layer's data file. Tree: the root is one layer. */
 export const sessionKinds = { flat: 0, tree: 1 } as const;
 
-/** What became of a unit in `ingest` and `verify`. For `verify`: intact is alreadyPresent, missing or cut short is truncated. */
-export const unitOutcomes = { stored: 0, alreadyPresent: 1, corrupt: 2, truncated: 3, ioError: 4 } as const;
+/** What became of a unit in `ingest` and `verify`; noSpace: an ioError of a full disk or quota. For `verify`: intact is alreadyPresent, missing or cut short is truncated. */
+export const unitOutcomes = {
+  stored: 0,
+  alreadyPresent: 1,
+  corrupt: 2,
+  truncated: 3,
+  ioError: 4,
+  noSpace: 5,
+} as const;
+
+/** Bytes of the data file that one number of `lastUses` stands for: the units that begin in them. */
+export const useGroupBytes = 2 ** 20;
 
 /** Why the plane failed a read by itself: `waitingReadsMax` was reached, or it had no memory for it. */
 export const refusalReasons = { tooManyWaiting: 0, internal: 1 } as const;
@@ -138,6 +148,27 @@ export interface NativePlane {
   presentCount(layer: number): number;
   /** Syncs the data file and returns the bits that were set before the sync began: what may be written down as durable. */
   sync(layer: number): Promise<Uint8Array>;
+  /**
+   * Makes sound units missing, at once, and without waiting: one byte a unit, 1 where it was done; the others were missing
+   * or are being changed. Readers wait for them as for others; the bytes stay on disk until `punch()`.
+   */
+  evict(layer: number, firstUnit: number, lastUnit: number): Uint8Array;
+  /**
+   * Gives back the disk space of those units that are missing; their bits must not be set on disk any more. One outcome a
+   * unit: stored (done), alreadyPresent (it is here, or being changed), ioError.
+   */
+  punch(layer: number, firstUnit: number, lastUnit: number): Promise<Uint8Array>;
+  /** When units were last read or stored, for each `useGroupBytes` of the data file: ms of a monotonic clock, 0: never. */
+  lastUses(layer: number): Float64Array;
+  /** Bytes of the disk that the data file holds, with those that are still to be written. */
+  bytesOnDisk(layer: number): number;
+  /**
+   * Whether anybody else has the data file open, the kernel included, for a mount that lies on it or did so and is still
+   * used below another: then a hole would show zeros there.
+   */
+  isDataShared(layer: number): boolean;
+  /** At most so many jobs decode at once from now on; those that run go on. */
+  limitWorkers(workers: number): void;
   /** Checks units against their digests from disk; a damaged one becomes missing. Returns one outcome a unit. */
   verify(layer: number, firstUnit: number, lastUnit: number): Promise<Uint8Array>;
   /**

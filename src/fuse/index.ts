@@ -44,6 +44,7 @@ export {
   type SessionOptions,
   sessionKinds,
   unitOutcomes,
+  useGroupBytes,
 } from "./binding.js";
 export type { DescriptorStore, StoredDescriptor } from "./descriptor-store.js";
 export { endKeeper, type KeeperStoreOptions, openKeeperStore } from "./keeper-store.js";

@@ -1,7 +1,7 @@
 import type { Clock } from "./clock.js";
 import { fillJumpedChannel } from "./events.js";
 import { FillPace } from "./fill-pace.js";
-import type { LayerFetcher } from "./layer-fetcher.js";
+import type { LayerFetcher, PlannedRequest } from "./layer-fetcher.js";
 import {
   BACKGROUND_QUIET_MS,
   BACKGROUND_RETRY_FIRST_MS,
@@ -11,6 +11,7 @@ import {
 } from "./limits.js";
 import type { RequestPlan } from "./plan-request.js";
 import { TokenBucket } from "./token-bucket.js";
+import type { Carrying } from "./transfer.js";
 
 export interface BackgroundFillOptions {
   readonly clock: Clock;
@@ -32,7 +33,7 @@ export interface FillSurroundings {
 }
 
 export type FillStep =
-  | { readonly kind: "start"; readonly fetcher: LayerFetcher; readonly plan: RequestPlan }
+  | { readonly kind: "start"; readonly fetcher: LayerFetcher; readonly request: PlannedRequest }
   | { readonly kind: "wait"; readonly milliseconds: number };
 
 /**
@@ -86,13 +87,12 @@ export class BackgroundFill {
   }
 
   waited(milliseconds: number, isFilling: boolean): void {
-    const wasHeld = this.#pace.isHeld;
-    this.#pace.waited(milliseconds, isFilling);
-    if (this.#pace.isHeld && !wasHeld) this.#heldSince = this.#options.clock.now();
+    this.#change(() => this.#pace.waited(milliseconds, isFilling));
   }
 
-  succeeded(): void {
-    this.#pace.succeeded();
+  /** Requests were cut for a read. */
+  wasCut(): void {
+    this.#change(() => this.#pace.hurt());
   }
 
   /** What to do now; undefined: nothing before something changes. */
@@ -121,6 +121,23 @@ export class BackgroundFill {
     return this.#unfilled.size > 0 ? { kind: "wait", milliseconds: BACKGROUND_RETRY_FIRST_MS } : undefined;
   }
 
+  /** Only a request beside which no read was delayed says that there is room for more. */
+  #watch(): Carrying {
+    const { hurts } = this.#pace;
+    return {
+      stored: () => undefined,
+      ended: (transfer) => {
+        if (transfer.isWhole && hurts === this.#pace.hurts) this.#pace.succeeded();
+      },
+    };
+  }
+
+  #change(change: () => void): void {
+    const wasHeld = this.#pace.isHeld;
+    change();
+    if (this.#pace.isHeld && !wasHeld) this.#heldSince = this.#options.clock.now();
+  }
+
   #startOne(
     fetchers: ReadonlySet<LayerFetcher>,
     bytesMax: number,
@@ -132,9 +149,9 @@ export class BackgroundFill {
         continue;
       }
       const plan = fetcher.planFill(Math.min(bytesMax, this.#bucket.requestBytesMax));
-      if (plan === undefined || !hasMemory(plan)) continue;
+      if (plan === undefined || !hasMemory(plan) || !fetcher.room.admits(plan, "background")) continue;
       this.#bucket.take(plan.length);
-      return { kind: "start", fetcher, plan };
+      return { kind: "start", fetcher, request: { plan, carrying: this.#watch() } };
     }
     return undefined;
   }

@@ -2,12 +2,13 @@ import { mkdir, realpath } from "node:fs/promises";
 import pLimit from "p-limit";
 import { KeyedQueue, linkSignals, SingleFlight } from "../async/index.js";
 import type { Digest } from "../bytes/index.js";
-import { failedPrecondition, notFound, unavailable } from "../errors/index.js";
+import { notFound, unavailable } from "../errors/index.js";
 import { type DescriptorStore, type NativeBinding, type NativePlane, sessionKinds } from "../fuse/index.js";
 import { log } from "../observe/index.js";
 import type { StreamProcessor } from "../processors/index.js";
 import type { BlobSource } from "../registry/index.js";
 import type { UnitTable } from "../units/index.js";
+import { type BudgetFigures, type Budgets, openBudgets } from "./budgets.js";
 import { checkArchive } from "./check-archive.js";
 import { type Clock, systemClock, type Timer } from "./clock.js";
 import { Compilers } from "./compile-layer.js";
@@ -22,21 +23,23 @@ import type {
 import { DecodedSource } from "./decoded-source.js";
 import { ensuredChannel } from "./events.js";
 import { Layer } from "./layer.js";
-import { deleteLayerFolder, type LayerFiles, listLayerFolders, openLayerFolder } from "./layer-folder.js";
+import { deleteLayerFolder, type LayerFiles, openLayerFolder } from "./layer-folder.js";
 import { addToPlane, LayerMounts } from "./layer-mounts.js";
 import { LayerNumbers } from "./layer-numbers.js";
 import type { LayerRecord } from "./layer-record.js";
 import { LazySource, type OpenSource } from "./lazy-source.js";
-import { ADOPT_CONCURRENCY, FLUSH_CLOSE_MS, RECONCILE_MS, WAITING_READS_MAX } from "./limits.js";
+import { FLUSH_CLOSE_MS, RECONCILE_MS, WAITING_READS_MAX } from "./limits.js";
 import { LinkEstimate } from "./link-estimate.js";
 import { makeLayer } from "./make-layer.js";
 import { type ProbeOptions, probeLadder, type Rung } from "./mount-ladder.js";
+import { openFolders } from "./open-folders.js";
 import { layerPaths, statePaths } from "./paths.js";
 import { ProcessedSource } from "./processed-source.js";
 import { reconcileMounts } from "./reconcile-mounts.js";
 import type { ReplayHandle, ReplayPlan } from "./replay-contract.js";
 import { Scheduler, type SchedulerFigures } from "./scheduler.js";
 import { Sessions, type StoredSession, type StoredSessions } from "./sessions.js";
+import type { SpaceBudgetFacts } from "./space-contract.js";
 import { clearStaleMounts, type LivingMounts } from "./stale-mounts.js";
 
 export interface LayerEngineOptions {
@@ -55,6 +58,8 @@ export interface LayerEngineOptions {
   readonly mount: "auto" | "erofs" | "fuse-tree";
   readonly fuseThreads: number;
   readonly workerThreads: number;
+  /** Of the disk; absent: no limit. */
+  readonly budget?: SpaceBudgetFacts | undefined;
   /** What makes a layer of blobs of other media types, in order of preference; absent: nothing does. */
   readonly processors?: readonly StreamProcessor[];
   /** Opens the source of a layer that is known from an earlier process, at its first miss. */
@@ -72,6 +77,7 @@ export interface OpenLayerEngine extends LayerEngine {
   readonly rung: Rung;
   readonly plane: NativePlane;
   readonly figures: SchedulerFigures;
+  readonly budgets: BudgetFigures;
   /** @throws NOT_FOUND */
   units(digest: Digest): UnitTable;
   /** Compares what is mounted with what should be, and mends it; done every minute anyway. */
@@ -87,7 +93,15 @@ export async function openLayerEngine(options: LayerEngineOptions): Promise<Open
   const root = await realpath(options.root);
   const found = await openFolders(root);
   const { backgroundFill, fillBytesPerSecond = 0 } = options;
-  const scheduler = new Scheduler({ clock: systemClock, backgroundFill, fillBytesPerSecond });
+  const budgets: Budgets = await openBudgets({
+    ...{ ...options, root, state, clock: systemClock },
+    wake: () => scheduler.wake(),
+    limitWorkers: (workers) => plane.limitWorkers(workers),
+  });
+  const scheduler = new Scheduler({
+    ...{ clock: systemClock, backgroundFill, fillBytesPerSecond },
+    bytesInFlightMax: () => budgets.bytesInFlightMax,
+  });
   const plane = new binding.Plane({
     fuseThreads: options.fuseThreads,
     workerThreads: options.workerThreads,
@@ -104,7 +118,7 @@ export async function openLayerEngine(options: LayerEngineOptions): Promise<Open
     const living = await clearStaleMounts({ binding, state, metaPaths, stored });
     await mkdir(statePaths(state).layers, { recursive: true, mode: 0o700 });
     const rung = await rungOf({ ...options, plane, sessions, state, stored, living });
-    const parts = { ...options, root, state, plane, rung, scheduler, clock: systemClock, sessions };
+    const parts = { ...options, root, state, plane, rung, scheduler, clock: systemClock, sessions, budgets };
     const engine = new Engine(parts);
     for (const files of found)
       await engine.adopt(files, { living, tree: stored.trees.get(files.record.number) });
@@ -112,6 +126,7 @@ export async function openLayerEngine(options: LayerEngineOptions): Promise<Open
     return engine;
   } catch (thrown) {
     plane.close();
+    budgets.close();
     options.descriptorStore?.close();
     await Promise.all(found.map((files) => files.data.close()));
     throw thrown;
@@ -129,36 +144,11 @@ async function rungOf(
   return { kind: "erofs", isDirect: flat.isDirect };
 }
 
-/** Reads all layers on disk; one that is damaged is left out. */
-async function openFolders(root: string): Promise<LayerFiles[]> {
-  const limit = pLimit(ADOPT_CONCURRENCY);
-  const folders = await listLayerFolders(root);
-  const opened = await Promise.all(
-    folders.map((folder) =>
-      limit(async () => {
-        try {
-          const files = await openLayerFolder(folder);
-          if (layerPaths(root, files.record.digest).folder === folder) return files;
-          await files.data.close();
-          await files.windows?.close();
-          throw failedPrecondition("Its layer.json names another layer", { reason: "layer-record-damaged" });
-        } catch (thrown) {
-          log.warn("Left out a damaged layer; it is fetched again when it is next asked for", {
-            path: folder,
-            error: String(thrown),
-          });
-          return undefined;
-        }
-      }),
-    ),
-  );
-  return opened.filter((files) => files !== undefined);
-}
-
 interface EngineParts extends LayerEngineOptions {
   readonly plane: NativePlane;
   readonly rung: Rung;
   readonly scheduler: Scheduler;
+  readonly budgets: Budgets;
   readonly clock: Clock;
   readonly sessions: Sessions;
 }
@@ -189,6 +179,10 @@ class Engine implements OpenLayerEngine {
 
   get figures(): SchedulerFigures {
     return this.#parts.scheduler.figures;
+  }
+
+  get budgets(): BudgetFigures {
+    return this.#parts.budgets.figures;
   }
 
   replay(plan: ReplayPlan): ReplayHandle {
@@ -305,6 +299,7 @@ class Engine implements OpenLayerEngine {
     }
     this.#ending.abort(unavailable("The layer engine is closed", { reason: "engine-closed" }));
     scheduler.close();
+    this.#parts.budgets.close();
     await this.#soon(layers.map((layer) => layer.close()));
     await this.#compilers.close();
     if (!isLeft && sessions.areStored) await sessions.end(statePaths(state).data);
@@ -351,16 +346,10 @@ class Engine implements OpenLayerEngine {
     const { root, binding, processors = [] } = this.#parts;
     const startedAt = performance.now();
     const source = await this.#measured(request.openSource)({ signal });
-    const made = await makeLayer({
-      root,
-      request,
-      source,
-      compilers: this.#compilers,
-      processors,
-      binding,
-      takeNumber: () => this.#numbers.take(),
-      signal,
-    });
+    const take = { ...{ root, request, source, processors, binding, signal }, compilers: this.#compilers };
+    const made = await this.#parts.budgets.admit(request, source.size, () =>
+      makeLayer({ ...take, takeNumber: () => this.#numbers.take() }),
+    );
     const files = await openLayerFolder(layerPaths(root, request.digest).folder);
     if (made.isWhole) for (let unit = 0; unit < files.units.count; unit += 1) files.present.set(unit, true);
     const layer = await this.#register({
@@ -426,6 +415,7 @@ class Engine implements OpenLayerEngine {
       }),
       source: new LazySource({ digest, blobSize, open: options.open, opened: options.opened }),
       scheduler,
+      space: this.#parts.budgets.space,
       clock,
       readaheadMaxBytes: this.#parts.readaheadMaxBytes,
       link: this.#link,

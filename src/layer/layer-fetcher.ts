@@ -7,6 +7,7 @@ import { BitSet } from "./bit-set.js";
 import type { Clock, Timer } from "./clock.js";
 import { type Demand, Demands } from "./demands.js";
 import { corruptChannel, retryChannel } from "./events.js";
+import { LayerRoom } from "./layer-room.js";
 import type { LazySource } from "./lazy-source.js";
 import {
   BACKGROUND_RETRY_FIRST_MS,
@@ -26,6 +27,7 @@ import { type ReadFailureReason, ReadFailures } from "./read-failures.js";
 import { Readahead } from "./readahead.js";
 import { RecentDeadlines } from "./recent-deadlines.js";
 import { RequestSteps } from "./request-steps.js";
+import type { Space } from "./space-contract.js";
 import { type Carrying, Transfer } from "./transfer.js";
 import type { UnitLedger } from "./unit-ledger.js";
 
@@ -52,6 +54,8 @@ export interface LayerFetcherOptions {
   readonly onChange: (units: number) => void;
   /** A request for units is about to be made. */
   readonly onRequest?: ((first: number, last: number) => void) | undefined;
+  /** Where its bytes go. */
+  readonly space?: Space | undefined;
   /** A unit was decoded and written. Absent: nobody looks at single ones. */
   readonly onStored?: ((unit: number) => void) | undefined;
 }
@@ -66,6 +70,7 @@ const LAYER_CLOSED = "The layer was closed while reads waited";
 /** What one layer wants fetched, and how it takes what comes. When a request may start is the scheduler's to say. */
 export class LayerFetcher {
   readonly transfers = new Set<Transfer>();
+  readonly room: LayerRoom;
   readonly #options: LayerFetcherOptions;
   readonly #demands: Demands;
   readonly #readahead: Readahead;
@@ -91,6 +96,8 @@ export class LayerFetcher {
     this.#options = options;
     this.#demands = new Demands(options);
     this.#readahead = new Readahead({ maxBytes: options.readaheadMaxBytes, link: options.link });
+    const onNoRoom = (unit: number): void => this.#diskFailed(unit, unitOutcomes.ioError);
+    this.room = new LayerRoom({ ...options, onNoRoom });
     this.#failures = new ReadFailures(options);
     this.#recentDeadlines = new RecentDeadlines(options.clock);
     this.#touched = new BitSet(options.ledger.units.count);
@@ -185,6 +192,11 @@ export class LayerFetcher {
     }
   }
 
+  /** Whether a read waits for units of the range, or a request brings some. */
+  isBusyWith(first: number, last: number): boolean {
+    return this.#demands.overlap(first, last) || [...this.transfers].some((one) => one.overlaps(first, last));
+  }
+
   /** The read's process gave up. False: not a read of this layer. */
   interrupt(read: bigint): boolean {
     const demand = this.#demands.interrupt(read);
@@ -239,12 +251,14 @@ export class LayerFetcher {
       if (first === undefined) continue;
       const offset = ledger.units.blobOffset(first);
       const needed = { first, lastNeeded: demand.last, requestBytesMax: REQUEST_BYTES_MAX };
+      const narrow = (): PlannedRequest => ({ plan: this.#plan({ ...needed, windowBytes: 0 }) });
       if (demand.isExpected && carry !== undefined && !this.#readahead.isFollowing(offset)) {
         const windowBytes = Math.min(this.#options.readaheadMaxBytes, this.#readahead.startBytes);
         const carried = carry(this.#plan({ ...needed, windowBytes: 0 }), windowBytes);
-        if (carried !== undefined) return carried;
+        if (carried !== undefined) return this.room.fitting(carried, narrow);
       }
-      return { plan: this.#plan({ ...needed, windowBytes: this.#readahead.windowAt(offset) }) };
+      const plan = this.#plan({ ...needed, windowBytes: this.#readahead.windowAt(offset) });
+      return this.room.fitting({ plan }, narrow);
     }
     return undefined;
   }
@@ -351,10 +365,11 @@ export class LayerFetcher {
       const unit = firstUnit + index;
       if (outcome === unitOutcomes.stored) ledger.markStored(unit);
       else if (outcome === unitOutcomes.alreadyPresent) ledger.markPresent(unit);
-      else if (outcome === unitOutcomes.ioError) this.#diskFailed(unit);
-      else this.#cameWrong(unit);
+      else if (outcome === unitOutcomes.corrupt || outcome === unitOutcomes.truncated) this.#cameWrong(unit);
+      else this.#diskFailed(unit, outcome);
       if (outcome !== unitOutcomes.stored) continue;
       arrived += 1;
+      this.room.stored(unit);
       onStored?.(unit);
       carrying?.stored(unit, this.#demands.overlap(unit, unit));
     }
@@ -373,7 +388,9 @@ export class LayerFetcher {
   }
 
   /** The disk refused the bytes (full, broken): fetching them again would not help its readers now. */
-  #diskFailed(unit: number): void {
+  #diskFailed(unit: number, outcome: number): void {
+    const isFull = outcome === unitOutcomes.noSpace;
+    if (isFull && this.#demands.overlap(unit, unit) && this.room.mayRetry(unit)) return;
     this.#lastError = `Unit ${unit} could not be written to the data file`;
     this.#fillPause.failed();
     this.#fail(this.#demands.fail(unit, unit), "disk-failed", this.#lastError);

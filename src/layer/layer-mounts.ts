@@ -85,6 +85,11 @@ export class LayerMounts {
     return this.#isFuseMounted || this.#isLocalMounted ? this.#options.rung.kind : "none";
   }
 
+  /** Whether somebody new may be on the local data, or soon will. */
+  get hasLocal(): boolean {
+    return this.#isLocalMounted || this.#local !== undefined;
+  }
+
   /** Whether this kernel can mount complete layers past FUSE. */
   get canBeLocal(): boolean {
     return this.#options.rung.kind === "erofs";

@@ -4,23 +4,23 @@ import { LazuliError } from "../errors/index.js";
 import { type NativePlane, unitOutcomes } from "../fuse/index.js";
 import { log } from "../observe/index.js";
 import type { UnitTable } from "../units/index.js";
-import { encodeBitmap } from "./bitmap-file.js";
 import { BitmapFlusher } from "./bitmap-flusher.js";
+import { BitmapWriter } from "./bitmap-writer.js";
 import type { Clock } from "./clock.js";
 import type { LayerOwner, LayerStatus, LayerUsage } from "./contract.js";
-import { replaceFile } from "./durable-file.js";
 import { completeChannel } from "./events.js";
 import { hintPlan } from "./hint-plan.js";
+import { LayerEviction } from "./layer-eviction.js";
 import { LayerFetcher } from "./layer-fetcher.js";
-import { folderUsage, type LayerFiles, tableSha256 } from "./layer-folder.js";
+import { folderUsage, type LayerFiles } from "./layer-folder.js";
 import type { LayerMounts } from "./layer-mounts.js";
 import type { LayerRecord } from "./layer-record.js";
 import type { LazySource } from "./lazy-source.js";
 import { VERIFY_UNITS_STEP } from "./limits.js";
 import type { LinkEstimate } from "./link-estimate.js";
 import type { Scheduler } from "./scheduler.js";
+import type { SpaceBudget } from "./space-budget.js";
 import { SpanWindows, type SpanWindowsOptions } from "./span-windows.js";
-import { encodeSums } from "./sums-file.js";
 import { UnitLedger } from "./unit-ledger.js";
 import { WindowChecks } from "./window-checks.js";
 
@@ -30,6 +30,7 @@ export interface LayerOptions {
   readonly mounts: LayerMounts;
   readonly source: LazySource;
   readonly scheduler: Scheduler;
+  readonly space: SpaceBudget;
   readonly clock: Clock;
   readonly readaheadMaxBytes: number;
   readonly link: LinkEstimate;
@@ -50,6 +51,8 @@ export class Layer {
   readonly #ledger: UnitLedger;
   readonly #fetcher: LayerFetcher;
   readonly #flusher: BitmapFlusher;
+  /** The layer as the budget of the disk sees it. */
+  readonly eviction: LayerEviction;
   /** Of a layer whose windows are from an index of others. */
   readonly #windows: WindowChecks | undefined;
   /** Of a layer whose windows are had when they are needed. */
@@ -66,10 +69,11 @@ export class Layer {
     const { files, plane, scheduler, clock } = options;
     const { number, digest } = files.record;
     this.#options = options;
-    this.#ledger = new UnitLedger(files.units, files.present);
+    this.#ledger = new UnitLedger(files.units, files.present, (delta) => options.space.reserve(delta));
     this.#wasComplete = this.#ledger.isComplete;
     this.#isArchiveChecked = files.record.diffId === undefined;
-    this.#flusher = new BitmapFlusher({ clock, subject: digest, write: () => this.#writeBitmap() });
+    const writer = new BitmapWriter(files, plane);
+    this.#flusher = new BitmapFlusher({ clock, subject: digest, write: () => writer.write() });
     this.#windows = this.#windowChecks();
     this.#spanWindows =
       files.units.windowCount > 0 && files.record.format === "fine"
@@ -92,7 +96,19 @@ export class Layer {
       // What fails here fails again where it is waited for.
       onRequest: (first, last) => void this.#spanWindows?.bring(first, last).catch(() => undefined),
       onStored: this.#windows === undefined ? undefined : (unit) => this.#windows?.stored(unit),
+      space: options.space,
     });
+    this.eviction = new LayerEviction({
+      ...options,
+      ledger: this.#ledger,
+      writer,
+      windows: this.#windows,
+      isAwaited: (first, last) => this.#fetcher.isBusyWith(first, last),
+      isBusy: () => this.#isClosed || this.#goingLocal !== undefined,
+      onEvicted: () => this.#completeness(),
+      onForgotten: () => this.#flusher.changed(1),
+    });
+    options.space.add(this.eviction);
     scheduler.add(number, this.#fetcher);
   }
 
@@ -158,7 +174,7 @@ export class Layer {
     const { mounts } = this.#options;
     if (this.#refusal !== undefined) throw this.#refusal;
     this.prefetch();
-    if (mounts.canBeLocal && this.#isChecked) return await withSignal(mounts.onLocalData(), signal);
+    if (this.#mayBeLocal && this.#isChecked) return await withSignal(mounts.onLocalData(), signal);
     const folder = await withSignal(mounts.throughFuse(), signal);
     this.#goLocal();
     return folder;
@@ -203,6 +219,7 @@ export class Layer {
     await this.#flusher.abandon();
     await mounts.remove();
     scheduler.remove(files.record.number);
+    this.#options.space.remove(this.eviction);
     plane.removeLayer(files.record.number);
   }
 
@@ -216,8 +233,19 @@ export class Layer {
   }
 
   #changed(units: number): void {
-    const { files } = this.#options;
+    this.#options.space.touched(this.eviction);
     this.#flusher.changed(units);
+    this.#completeness();
+  }
+
+  /** Whether users may be given the data file itself: what they have in use can't be given up. */
+  get #mayBeLocal(): boolean {
+    const { mounts, space } = this.#options;
+    return mounts.canBeLocal && space.mayBeLocal(this.eviction);
+  }
+
+  #completeness(): void {
+    const { files } = this.#options;
     const isComplete = this.#ledger.isComplete;
     if (isComplete && !this.#wasComplete) {
       completeChannel.publish({ digest: files.record.digest, units: files.units.count });
@@ -230,14 +258,14 @@ export class Layer {
   /** Gives a complete layer its local mount, after all its units were checked, without anybody waiting for it. */
   #goLocal(): void {
     const { mounts, verifying, files } = this.#options;
-    const hasWork = mounts.canBeLocal || !this.#isArchiveChecked;
+    const hasWork = this.#mayBeLocal || !this.#isArchiveChecked;
     if (!hasWork || this.#goingLocal !== undefined || this.#isClosed || !this.#ledger.isComplete) return;
     this.#goingLocal = verifying(async () => {
       await this.#check();
       if (this.#isClosed || !this.#isChecked) return;
       await this.#flusher.flush();
       await this.#checkArchive();
-      if (mounts.canBeLocal && this.#refusal === undefined) await mounts.onLocalData();
+      if (this.#mayBeLocal && this.#refusal === undefined) await mounts.onLocalData();
     })
       .catch((thrown: unknown) => {
         log.warn("Cannot take a complete layer off FUSE; it is served through it", {
@@ -314,15 +342,5 @@ export class Layer {
         else scheduler.onDamaged([{ layer: number, unit: unit + index }]);
       }
     }
-  }
-
-  async #writeBitmap(): Promise<void> {
-    const { plane, files } = this.#options;
-    const { units, record, paths } = files;
-    const bits = await plane.sync(record.number);
-    const facts = { units: units.count, tableSha256: tableSha256(units) };
-    // First: a bit without its sum is a unit that is fetched again.
-    if (units.needsSums) await replaceFile(paths.sums, encodeSums(plane.sums(record.number), facts));
-    await replaceFile(paths.bitmap, encodeBitmap(bits, facts));
   }
 }

@@ -19,6 +19,8 @@ export interface SchedulerOptions {
   readonly backgroundFill: boolean;
   /** Compressed bytes a second that the background may fetch; 0: no limit. */
   readonly fillBytesPerSecond: number;
+  /** What requests may hold now; BYTES_IN_FLIGHT_MAX unless given. */
+  readonly bytesInFlightMax?: () => number;
 }
 
 export interface SchedulerFigures {
@@ -39,6 +41,7 @@ type Priority = Transfer["priority"];
 /** Decides which layer may make its next request: reads that wait, then what replays expect, then the background. */
 export class Scheduler {
   readonly #clock: Clock;
+  readonly #bytesInFlightMax: () => number;
   readonly #fetchers = new Map<number, LayerFetcher>();
   /** Layers that have reads waiting, or had when last looked at; in turn. */
   readonly #hungry = new Set<LayerFetcher>();
@@ -53,6 +56,7 @@ export class Scheduler {
 
   constructor(options: SchedulerOptions) {
     const { clock, backgroundFill, fillBytesPerSecond } = options;
+    this.#bytesInFlightMax = options.bytesInFlightMax ?? (() => BYTES_IN_FLIGHT_MAX);
     this.#clock = clock;
     this.#replays = new Replays({ clock, wake: () => this.wake() });
     this.#fill = new BackgroundFill({ clock, isEnabled: backgroundFill, bytesPerSecond: fillBytesPerSecond });
@@ -178,9 +182,7 @@ export class Scheduler {
       if (fetcher.transfers.has(transfer)) continue;
       this.#running.delete(transfer);
       if (transfer.priority !== "background") this.#busyAt = this.#clock.now();
-      if (!transfer.isWhole) continue;
-      if (transfer.priority === "background") this.#fill.succeeded();
-      if (transfer.priority === "prefetch") this.#replays.succeeded();
+      if (transfer.isWhole && transfer.priority === "prefetch") this.#replays.succeeded();
     }
     for (const fetcher of this.#hungry) if (fetcher.waitingReads === 0) this.#hungry.delete(fetcher);
   }
@@ -228,11 +230,14 @@ export class Scheduler {
   /** A read came: what fills the link for nobody ends, unless its end is near. So does a replay that did not expect it. */
   #makeWay(isExpected: boolean): void {
     if (!isExpected && !this.#replays.isEmpty) this.#replays.missed();
+    let isFillCut = false;
     for (const [transfer, fetcher] of this.#running) {
       if (transfer.bytesLeft <= INTERRUPT_DISTANCE_BYTES) continue;
       const isFill = transfer.priority === "background" && !this.#fill.isUrgent(fetcher);
-      if (isFill || (transfer.priority === "prefetch" && !isExpected)) fetcher.cutIfUnwanted(transfer);
+      if (!isFill && (transfer.priority !== "prefetch" || isExpected)) continue;
+      if (fetcher.cutIfUnwanted(transfer) && isFill) isFillCut = true;
     }
+    if (isFillCut) this.#fill.wasCut();
   }
 
   #startReplays(): void {
@@ -240,6 +245,7 @@ export class Scheduler {
     while (this.#count("prefetch") < this.#replays.requestsMax) {
       const next = this.#replays.next();
       if (next === undefined || !this.#hasMemory(next.request.plan)) return;
+      if (!next.request.fetcher.room.admits(next.request.plan, "prefetch")) return;
       const { replay, request } = next;
       replay.started(request, this.#start(request.fetcher, request, "prefetch"));
     }
@@ -256,7 +262,7 @@ export class Scheduler {
       });
       if (step?.kind === "wait") this.#wakeAfter(step.milliseconds);
       if (step?.kind !== "start") return;
-      this.#start(step.fetcher, { plan: step.plan }, "background");
+      this.#start(step.fetcher, step.request, "background");
     }
   }
 
@@ -274,7 +280,7 @@ export class Scheduler {
 
   #hasMemory(plan: RequestPlan): boolean {
     const used = this.#bytesInFlight();
-    return used === 0 || used + plan.length <= BYTES_IN_FLIGHT_MAX;
+    return used === 0 || used + plan.length <= this.#bytesInFlightMax();
   }
 
   #bytesInFlight(): number {

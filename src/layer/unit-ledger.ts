@@ -17,11 +17,14 @@ export class UnitLedger {
   readonly #verified: BitSet;
   /** Failed attempts of units whose bytes came wrong, oldest first. */
   readonly #failures = new Map<number, number>();
+  readonly #onReserved: ((delta: number) => void) | undefined;
   #presentCount = 0;
   #presentBytes = 0;
 
-  constructor(units: UnitTable, present: BitSet) {
+  /** @param onReserved Told of the decoded bytes that are on their way: so many more, or fewer. */
+  constructor(units: UnitTable, present: BitSet, onReserved?: (delta: number) => void) {
     this.units = units;
+    this.#onReserved = onReserved;
     this.#present = new BitSet(units.count);
     this.#settled = new BitSet(units.count);
     this.#verified = new BitSet(units.count);
@@ -80,12 +83,30 @@ export class UnitLedger {
 
   /** Units of a range that are not present belong to a request from now on. */
   markOnItsWay(first: number, last: number): void {
-    for (let unit = first; unit <= last; unit += 1) this.#settled.set(unit, true);
+    let bytes = 0;
+    for (let unit = first; unit <= last; unit += 1) {
+      if (!this.#settled.has(unit)) bytes += this.units.dataLength(unit);
+      this.#settled.set(unit, true);
+    }
+    this.#onReserved?.(bytes);
   }
 
   /** A request is through with these: those that did not become present may be asked for again. */
   release(first: number, last: number): void {
-    for (let unit = first; unit <= last; unit += 1) this.#settled.set(unit, this.#present.has(unit));
+    let bytes = 0;
+    for (let unit = first; unit <= last; unit += 1) {
+      if (this.isOnItsWay(unit)) bytes += this.units.dataLength(unit);
+      this.#settled.set(unit, this.#present.has(unit));
+    }
+    this.#onReserved?.(-bytes);
+  }
+
+  /** Decoded bytes of a range that are not present. */
+  missingBytes(first: number, last: number): number {
+    let bytes = 0;
+    for (let unit = first; unit <= last; unit += 1)
+      if (!this.#present.has(unit)) bytes += this.units.dataLength(unit);
+    return bytes;
   }
 
   markStored(unit: number): void {
@@ -114,6 +135,11 @@ export class UnitLedger {
     return true;
   }
 
+  /** The unit was given up. */
+  markEvicted(unit: number): void {
+    this.markDamaged(unit);
+  }
+
   /** Counts wrong bytes from a source; returns how often now. */
   countFailure(unit: number): number {
     const count = (this.#failures.get(unit) ?? 0) + 1;
@@ -135,6 +161,7 @@ export class UnitLedger {
   }
 
   #add(unit: number): void {
+    if (this.isOnItsWay(unit)) this.#onReserved?.(-this.units.dataLength(unit));
     this.#present.set(unit, true);
     this.#settled.set(unit, true);
     this.#presentCount += 1;

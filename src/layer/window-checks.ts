@@ -28,6 +28,7 @@ export class WindowChecks {
   /** Units to look at: at most all of the layer's. */
   readonly #waiting = new Set<number>();
   #running: Promise<void> | undefined;
+  #isPaused = false;
   #hasEnded = false;
 
   constructor(options: WindowChecksOptions) {
@@ -42,10 +43,18 @@ export class WindowChecks {
     for (let other = unit; other < units.count && units.dataOffset(other) < end; other += 1) {
       if (this.#canBeChecked(other)) this.#waiting.add(other);
     }
-    if (this.#hasEnded || this.#waiting.size === 0) return;
-    this.#running ??= this.#run().finally(() => {
-      this.#running = undefined;
-    });
+    this.#start();
+  }
+
+  /** Returns when nobody has the data file open here, which stays so until `resume()`. */
+  async pause(): Promise<void> {
+    this.#isPaused = true;
+    await this.#running;
+  }
+
+  resume(): void {
+    this.#isPaused = false;
+    this.#start();
   }
 
   /** Looks at nothing any more. */
@@ -54,9 +63,21 @@ export class WindowChecks {
     await this.#running;
   }
 
+  #start(): void {
+    if (this.#hasEnded || this.#isPaused || this.#waiting.size === 0) return;
+    this.#running ??= this.#run().finally(() => {
+      this.#running = undefined;
+    });
+  }
+
   #canBeChecked(unit: number): boolean {
-    const { ledger } = this.#options;
     if (unit === 0 || this.#checked.has(unit)) return false;
+    return this.#isWholeBefore(unit);
+  }
+
+  /** Whether a unit and what its window holds are here. */
+  #isWholeBefore(unit: number): boolean {
+    const { ledger } = this.#options;
     return ledger.firstUnverified(this.#firstBefore(unit), unit) === undefined;
   }
 
@@ -74,8 +95,10 @@ export class WindowChecks {
       await using data = await opened(paths.data);
       await using windows = await opened(paths.windows);
       for (const unit of this.#waiting) {
-        if (this.#hasEnded) return;
+        if (this.#hasEnded || this.#isPaused) return;
         this.#waiting.delete(unit);
+        // Given up since: it is looked at when it is here again.
+        if (!this.#isWholeBefore(unit)) continue;
         this.#checked.set(unit, true);
         await this.#check(unit, data.file, windows.file);
       }
