@@ -13,6 +13,7 @@ await build({
   absWorkingDir: fileURLToPath(root),
   entryPoints: [
     "dist/src/cli/main.js",
+    "dist/src/bench/link/link-worker.js",
     "dist/src/layer/compile-worker.js",
     "dist/src/transfer/pack-worker.js",
   ],

@@ -1,9 +1,9 @@
 import { execFile } from "node:child_process";
 import { readFile } from "node:fs/promises";
 import { cpus, release, totalmem } from "node:os";
-import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import type { BenchMachine } from "./contract.js";
+import { projectFolder } from "./project-folder.js";
 
 const run = promisify(execFile);
 /** A program that does not tell its version by then is noted without one. */
@@ -27,7 +27,7 @@ export async function readMachine(programs = programsMeasured): Promise<BenchMac
     kernel: release(),
     distribution: /PRETTY_NAME="(.*)"/.exec(osRelease)?.[1] ?? "unknown",
     node: process.version,
-    commit: await firstLine("git", ["-C", projectFolder(), "rev-parse", "--short", "HEAD"]),
+    commit: await firstLine("git", ["-C", projectFolder, "rev-parse", "--short", "HEAD"]),
     programs: versions.filter(([, version]) => version !== ""),
   };
 }
@@ -53,10 +53,6 @@ async function firstLine(program: string, args: readonly string[]): Promise<stri
     // It is not installed, or not a working tree of git: there is no version to tell.
     return "";
   }
-}
-
-function projectFolder(): string {
-  return fileURLToPath(new URL("../../../", import.meta.url));
 }
 
 /** For benchmarks that print text of their own. */

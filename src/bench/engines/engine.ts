@@ -3,6 +3,9 @@ import type { Client } from "../../client/index.js";
 /** What starts containers: a containerd with or without a lazy snapshotter, or lazuli's daemon. Has nothing at first. */
 export interface Engine extends AsyncDisposable {
   readonly client: Client;
+  readonly folder: string;
+  /** Paths of daemons' logs in the folder. */
+  readonly logs: readonly string[];
   readonly snapshotter: string;
   /** Of daemons whose processor time and memory count. */
   readonly pids: readonly number[];

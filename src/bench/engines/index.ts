@@ -22,3 +22,4 @@ export {
 } from "./engine.js";
 export { PROFILES } from "./lazuli.js";
 export { startEngine } from "./start-engine.js";
+export { warmBlobs } from "./warm-blobs.js";

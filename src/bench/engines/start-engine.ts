@@ -27,12 +27,17 @@ export async function startEngine(options: StartEngineOptions): Promise<Engine> 
     cleanup.add(() => client[Symbol.dispose]());
     return {
       client,
+      folder,
+      logs: parts.logs,
       snapshotter: parts.snapshotter,
       pids: parts.pids,
       lazuli: parts.lazuli,
       pull: async (image) => {
         if (parts.pull !== undefined) await parts.pull(image);
-        else await client.pull(image.reference, { signal: image.signal });
+        else {
+          const { reference, signal } = image;
+          await client.pull(reference, { snapshotter: parts.snapshotter, signal });
+        }
       },
       [Symbol.asyncDispose]: async () => await cleanup[Symbol.asyncDispose](),
     };
@@ -46,6 +51,7 @@ interface EngineParts {
   readonly address: string;
   readonly snapshotter: string;
   readonly pids: readonly number[];
+  readonly logs: readonly string[];
   readonly lazuli: LazuliParts | undefined;
   /** Undefined: it pulls by itself when it is asked to. */
   readonly pull: ((image: PullRequest) => Promise<void>) | undefined;
@@ -76,6 +82,7 @@ async function fullContainerd(options: StartEngineOptions, cleanup: Cleanup): Pr
     address: containerd.address,
     snapshotter: "overlayfs",
     pids: [containerd.pid],
+    logs: ["containerd/log"],
     lazuli: undefined,
     pull: async ({ reference }) => await containerd.run(ctr, ["images", "pull", reference]),
   };
@@ -94,7 +101,8 @@ async function lazuliDaemon(options: StartEngineOptions, cleanup: Cleanup): Prom
   });
   cleanup.add(() => lazuli.service.stop());
   const pids = [lazuli.service.pid];
-  return { address: lazuli.socket, snapshotter: "lazuli", pids, lazuli, pull: undefined };
+  const logs = ["lazuli/log"];
+  return { address: lazuli.socket, snapshotter: "overlayfs", pids, logs, lazuli, pull: undefined };
 }
 
 async function lazuliPlugin(options: StartEngineOptions, cleanup: Cleanup): Promise<EngineParts> {
@@ -115,6 +123,7 @@ async function lazuliPlugin(options: StartEngineOptions, cleanup: Cleanup): Prom
     address: containerd.address,
     snapshotter: "lazuli",
     pids: [containerd.pid, lazuli.service.pid],
+    logs: ["containerd/log", "lazuli/log"],
     lazuli,
     pull: async ({ reference }) =>
       await containerd.run("ctr-remote", ["images", "rpull", "--snapshotter", "lazuli", reference]),
@@ -139,6 +148,7 @@ async function sociSnapshotter(options: StartEngineOptions, cleanup: Cleanup): P
     address: containerd.address,
     snapshotter: "soci",
     pids: [containerd.pid, service.pid],
+    logs: ["containerd/log", "soci.log"],
     lazuli: undefined,
     pull: async ({ reference, sociIndex }) => {
       if (sociIndex === undefined) {
@@ -172,6 +182,7 @@ async function stargzSnapshotter(options: StartEngineOptions, cleanup: Cleanup):
     address: containerd.address,
     snapshotter: "stargz",
     pids: [containerd.pid, service.pid],
+    logs: ["containerd/log", "stargz.log"],
     lazuli: undefined,
     pull: async ({ reference }) =>
       await containerd.run("ctr-remote", ["images", "rpull", "--snapshotter", "stargz", reference]),

@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { mkdir, readFile, rename, rm, writeFile } from "node:fs/promises";
+import { mkdir, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { LazuliError } from "../../errors/index.js";
@@ -18,6 +18,7 @@ import {
 import type { BuiltImage, Workload } from "../workloads/index.js";
 import { buildImage } from "./build-image.js";
 import { copyImage } from "./copy-image.js";
+import { readRecord, writeRecord } from "./record.js";
 
 /** Forms in which each image lies at the registry, each under the tag of this name. */
 export const imageFormats = ["plain", "estargz", "zstdchunked", "soci"] as const;
@@ -53,12 +54,11 @@ export async function publish(options: PublishOptions): Promise<PublishedImage> 
     .update(JSON.stringify([FORM, origin, command]))
     .digest("hex");
   const record = join(cacheFolder, "published", `${recipe}.json`);
-  const known = await readRecord(record);
+  const known = await readRecord<PublishedImage>(record);
   if (known !== undefined) return known;
   const repository = `bench/${origin.kind === "built" ? name : recipe.slice(0, 12)}`;
   const layout = join(cacheFolder, "making", name);
   await mkdir(join(cacheFolder, "making"), { recursive: true });
-  await mkdir(join(cacheFolder, "published"), { recursive: true });
   await using registry = asyncClosed(new Registry({}));
   let source: ImageSource;
   if (origin.kind === "built") {
@@ -72,8 +72,7 @@ export async function publish(options: PublishOptions): Promise<PublishedImage> 
   } else source = registrySource(registry.value, origin.reference);
   const published = await publishFormats({ ...options, repository, source, registry: registry.value });
   await rm(layout, { recursive: true, force: true });
-  await writeFile(`${record}.new`, JSON.stringify(published));
-  await rename(`${record}.new`, record);
+  await writeRecord(record, published);
   return published;
 }
 
@@ -129,11 +128,6 @@ async function publishIndex(options: {
   } finally {
     await rm(folder, { recursive: true, force: true });
   }
-}
-
-async function readRecord(path: string): Promise<PublishedImage | undefined> {
-  const text = await readFile(path, "utf8").catch(() => undefined); // It was not published yet.
-  return text === undefined ? undefined : (JSON.parse(text) as PublishedImage);
 }
 
 function asyncClosed(value: Registry): AsyncDisposable & { readonly value: Registry } {
