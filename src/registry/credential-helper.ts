@@ -56,12 +56,17 @@ async function run({ program, input, signal }: Run): Promise<{ code: number; out
   signal?.throwIfAborted();
   const child = spawn(program, ["get"], {
     stdio: ["pipe", "pipe", "ignore"],
-    timeout: CREDENTIAL_TIMEOUT_MS,
-    killSignal: "SIGKILL",
+    // A group of its own: what the helper started ends with it.
+    detached: true,
   });
   const pieces: Buffer[] = [];
   let bytes = 0;
-  const kill = (): void => void child.kill("SIGKILL");
+  const kill = (): void => {
+    killGroup(child.pid);
+    // Whoever left the group may hold the pipe, and write into it for ever.
+    child.stdout.destroy();
+  };
+  const timer = setTimeout(kill, CREDENTIAL_TIMEOUT_MS);
   signal?.addEventListener("abort", kill, { once: true });
   child.stdout.on("data", (piece: Buffer) => {
     bytes += piece.length;
@@ -80,7 +85,17 @@ async function run({ program, input, signal }: Run): Promise<{ code: number; out
     if (bytes > CREDENTIAL_BYTES_MAX) throw helperFailed(program, "an answer that is too long");
     return { code, output: Buffer.concat(pieces).toString("utf8") };
   } finally {
+    clearTimeout(timer);
     signal?.removeEventListener("abort", kill);
+  }
+}
+
+function killGroup(pid: number | undefined): void {
+  if (pid === undefined) return;
+  try {
+    process.kill(-pid, "SIGKILL");
+  } catch {
+    // All of them have ended.
   }
 }
 
