@@ -80,22 +80,28 @@ export async function benchStart(options: BenchStartOptions): Promise<BenchRepor
     question:
       "How long does a container of an image that is not on the node take until it is ready, and what does it cost?",
     startedAt,
-    machine: await readMachine([
-      ["containerd", ["--version"]],
-      ...(options.programs.newerContainerd === undefined
-        ? []
-        : [[join(options.programs.newerContainerd, "containerd"), ["--version"]] as const]),
-      ["runc", ["--version"]],
-      ["docker-registry", ["--version"]],
-      ...(options.programs.soci === undefined
-        ? []
-        : [[join(options.programs.soci, "soci"), ["--version"]] as const]),
-    ]),
+    machine: await machineOf(options.programs),
     conditions: conditionsOf(options, images),
     series,
     repeatability: repeatabilityOf(series),
     notes,
   };
+}
+
+/** Programs that were measured go by their names, whichever folder they are in. */
+async function machineOf({ newerContainerd, soci }: Programs): Promise<BenchReport["machine"]> {
+  const version = ["--version"];
+  const plain = ["containerd", "runc", "docker-registry"].map((name) => [name, name] as const);
+  const others = [
+    ...(newerContainerd === undefined
+      ? []
+      : [["newer containerd", join(newerContainerd, "containerd")] as const]),
+    ...(soci === undefined ? [] : [["soci", join(soci, "soci")] as const]),
+  ];
+  const all = [...plain, ...others];
+  const machine = await readMachine(all.map(([, path]) => [path, version] as const));
+  const nameOf = (path: string): string => all.find(([, other]) => other === path)?.[0] ?? path;
+  return { ...machine, programs: machine.programs.map(([path, text]) => [nameOf(path), text] as const) };
 }
 
 interface PublishedImages {
