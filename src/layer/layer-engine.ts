@@ -37,6 +37,7 @@ import { layerPaths, statePaths } from "./paths.js";
 import { ProcessedSource } from "./processed-source.js";
 import { reconcileMounts } from "./reconcile-mounts.js";
 import type { ReplayHandle, ReplayPlan } from "./replay-contract.js";
+import type { TouchedStart } from "./replay-figures.js";
 import { Scheduler, type SchedulerFigures } from "./scheduler.js";
 import { Sessions, type StoredSession, type StoredSessions } from "./sessions.js";
 import type { SpaceBudgetFacts } from "./space-contract.js";
@@ -84,6 +85,10 @@ export interface OpenLayerEngine extends LayerEngine {
   reconcileMounts(): Promise<void>;
   /** Fetches what a start is expected to read, behind reads that wait. Never throws for bad advice. */
   replay(plan: ReplayPlan): ReplayHandle;
+  /** Reads have used units of a layer; a layer of which much is used is fetched at full speed. */
+  touched(layer: number, units: readonly number[]): void;
+  /** Holds what replays brought against what a start touched. */
+  measureReplays(start: TouchedStart): void;
 }
 
 /** Opens the engine: layers on disk are served at once, without the network. @throws FAILED_PRECONDITION */
@@ -187,6 +192,14 @@ class Engine implements OpenLayerEngine {
 
   replay(plan: ReplayPlan): ReplayHandle {
     return this.#parts.scheduler.replay(plan, { isHint: false });
+  }
+
+  touched(layer: number, units: readonly number[]): void {
+    this.#parts.scheduler.onTouched(layer, units);
+  }
+
+  measureReplays(start: TouchedStart): void {
+    this.#parts.scheduler.measureReplays(start);
   }
 
   /** Takes over a layer from disk. A layer that the plane refuses is left out. */

@@ -5,6 +5,7 @@ import { log } from "../observe/index.js";
 import {
   COMMAND_ARGUMENTS_MAX,
   COMMAND_CHARACTERS_MAX,
+  type StartTrace,
   TOUCHES_MAX,
   TRACED_LAYERS_MAX,
   type TraceEnd,
@@ -25,6 +26,8 @@ import {
 
 /** Starts that are recorded at once; one beyond it is not, and counts as dropped. */
 const RECORDINGS_MAX = 64;
+/** Between two looks at what reads have touched so far: a layer that is read as a whole is fetched as one. */
+const LOOK_MS = 250;
 /** Of a client's unpacking, which is no start (containerd's core/unpack). */
 const UNPACK_PREFIX = "extract-";
 
@@ -35,6 +38,10 @@ export interface TracedEngine {
   status(digest: Digest): LayerStatus;
   /** @throws NOT_FOUND */
   units(digest: Digest): UnitTable;
+  /** Reads have used units of the layer. */
+  touched?(layer: number, units: readonly number[]): void;
+  /** Holds what was fetched ahead against a start that is over. */
+  measureReplays?(start: StartTrace): void;
 }
 
 export interface StartRecorderOptions {
@@ -60,6 +67,7 @@ export class StartRecorder {
   readonly #running = new Set<Running>();
   readonly #saving = new Set<Promise<unknown>>();
   #steps: Disposable | undefined;
+  #looking: Timer | undefined;
 
   constructor(options: StartRecorderOptions) {
     this.#options = options;
@@ -83,6 +91,7 @@ export class StartRecorder {
     const timer = this.#clock.after(recordedMs, () => void this.#end(running, "time"));
     const running = { recording, timer };
     this.#running.add(running);
+    this.#lookLater();
     this.#steps ??= requestStepChannel.subscribe((step) => {
       for (const one of this.#running) one.recording.step(step);
     });
@@ -136,6 +145,8 @@ export class StartRecorder {
     if (this.#running.size === 0) {
       this.#steps?.[Symbol.dispose]();
       this.#steps = undefined;
+      this.#looking?.cancel();
+      this.#looking = undefined;
     }
     const saving = this.#save(recording, why);
     this.#saving.add(saving);
@@ -144,7 +155,7 @@ export class StartRecorder {
   }
 
   async #save(recording: TraceRecording, why: TraceEnd): Promise<string | undefined> {
-    const { store, commandOf } = this.#options;
+    const { engine, store, commandOf } = this.#options;
     const key = recording.storeKey;
     try {
       const trace = recording.trace(why, bounded(commandOf?.(key)));
@@ -152,6 +163,7 @@ export class StartRecorder {
         traceDroppedChannel.publish({ key, reason: "empty" });
         return undefined;
       }
+      engine.measureReplays?.(trace);
       await store.save(trace);
       return trace.id;
     } catch (thrown) {
@@ -167,9 +179,24 @@ export class StartRecorder {
       recording.layers.some(({ number }) => number === layer.number),
     );
     if (users.length === 0) return;
-    for (const touch of touchesOf(this.#onPlane((plane) => plane.takeTouches(layer.number)))) {
+    const touches = touchesOf(this.#onPlane((plane) => plane.takeTouches(layer.number)));
+    for (const touch of touches) {
       for (const { recording } of users) recording.touch(layer.facts.digest, touch);
     }
+    if (touches.length > 0)
+      this.#options.engine.touched?.(
+        layer.number,
+        touches.map(({ unit }) => unit),
+      );
+  }
+
+  #lookLater(): void {
+    this.#looking ??= this.#clock.after(LOOK_MS, () => {
+      this.#looking = undefined;
+      const layers = [...this.#running].flatMap(({ recording }) => recording.layers);
+      for (const layer of new Map(layers.map((one) => [one.number, one])).values()) this.#drain(layer);
+      if (this.#running.size > 0) this.#lookLater();
+    });
   }
 
   #layersOf({ layers }: RecordedStart): readonly RecordedLayer[] {
