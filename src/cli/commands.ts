@@ -25,6 +25,7 @@ const loaders: Readonly<Record<string, () => Promise<Command>>> = {
   inspect: async () => (await import("./inspect-command.js")).inspectCommand,
   events: async () => (await import("./events-command.js")).eventsCommand,
   status: async () => (await import("./status-command.js")).statusCommand,
+  trace: async () => (await import("./trace-command.js")).traceCommand,
   explain: async () => (await import("./explain-command.js")).explainCommand,
   convert: async () => (await import("./convert-command.js")).convertCommand,
   index: async () => (await import("./index-command.js")).indexCommand,

@@ -1,4 +1,5 @@
 import { existsSync } from "node:fs";
+import type { DescService } from "@bufbuild/protobuf";
 import { type Client, Code, ConnectError, createClient } from "@connectrpc/connect";
 import { Node } from "../../gen/lazuli/v1/node_pb.js";
 import { type Config, grpcOverSocket, loadConfig } from "../daemon/index.js";
@@ -26,8 +27,18 @@ export interface AskOptions {
 export async function askNode<T>(
   input: CommandInput,
   ask: (node: Client<typeof Node>, options: { timeoutMs: number }) => Promise<T>,
-  { addressOf = snapshotterAddress, timeoutMs = CALL_TIMEOUT_MS }: AskOptions = {},
+  options: AskOptions = {},
 ): Promise<T> {
+  return await askService(input, ask, { ...options, service: Node });
+}
+
+/** The same of another service on its socket. */
+export async function askService<Service extends DescService, T>(
+  input: CommandInput,
+  ask: (client: Client<Service>, options: { timeoutMs: number }) => Promise<T>,
+  options: AskOptions & { readonly service: Service },
+): Promise<T> {
+  const { addressOf = snapshotterAddress, timeoutMs = CALL_TIMEOUT_MS } = options;
   const { config } = await loadConfig({
     file: input.options.config?.at(-1),
     environment: input.environment,
@@ -36,7 +47,7 @@ export async function askNode<T>(
   const address = addressOf(config);
   using connection = grpcOverSocket(address);
   try {
-    return await ask(createClient(Node, connection.transport), { timeoutMs });
+    return await ask(createClient(options.service, connection.transport), { timeoutMs });
   } catch (thrown) {
     throw translated(ConnectError.from(thrown), address);
   }

@@ -21,6 +21,7 @@ import {
 import type { namedTableFields } from "./config-named-tables.js";
 import { profiles } from "./config-profiles.js";
 import { restart, shims } from "./config-shims.js";
+import { trace } from "./config-trace.js";
 import { imageVerifier, transfer } from "./config-transfer.js";
 
 /**
@@ -345,6 +346,7 @@ export const tableFields = {
   gc,
   layer,
   profiles,
+  trace,
   decryption,
   containerd,
   registry,

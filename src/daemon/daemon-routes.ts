@@ -26,6 +26,7 @@ import {
   snapshotsServiceOf,
   streamingService,
   tasksService,
+  tracesService,
   transferService,
   versionService,
 } from "../services/index.js";
@@ -103,6 +104,7 @@ export function daemonRoutes(options: DaemonRoutesOptions): readonly ((router: C
       replays: () => engine.figures.replays,
       collection,
     }),
+    tracesService(options.traces),
     ...options.podRoutes,
   ];
   const info = { "io.containerd.runtime.v2": runtimeInfo(options.tasks) };

@@ -30,6 +30,7 @@ import { watchRequests } from "./replay-metrics.js";
 import type { Startup } from "./startup.js";
 import { lockState } from "./state-lock.js";
 import { streamProcessorsOf } from "./stream-processors.js";
+import { startTraces, type TraceParts } from "./trace-parts.js";
 
 /**
  * Waits between rounds over a registry's mirrors grow between these, and up to half more by chance: a read that waits
@@ -63,6 +64,7 @@ export interface NodeParts {
   readonly sharedCredentials: SharedCredentials;
   readonly engine: OpenLayerEngine;
   readonly snapshotter: LazySnapshotter;
+  readonly traces: TraceParts;
   /** What the lazy snapshotter can do beyond the contract, in containerd's words. */
   readonly lazyCapabilities: readonly string[];
 }
@@ -104,7 +106,8 @@ export async function startNodeParts(startup: Startup, options: NodePartsOptions
   );
   const overlayParts = await startup.part("overlay", () => openLazyOverlay(config, binding));
   const profiled = await startProfiles(startup, { config, engine, registry, metrics });
-  const parts = { metadata, binding, registry, engine, processors, reader, overlayParts, profiled };
+  const traces = await startTraces(startup, { config, engine, metadata, metrics });
+  const parts = { metadata, binding, registry, engine, processors, reader, overlayParts, profiled, traces };
   const snapshotter = await startup.part(
     "snapshotter",
     () => openSnapshotter({ ...options, ...parts }),
@@ -114,7 +117,7 @@ export async function startNodeParts(startup: Startup, options: NodePartsOptions
   watchPlane(metrics, engine.plane);
   watchRequests(metrics, engine);
   const lazyCapabilities = overlayParts.capabilities;
-  return { metadata, binding, registry, sharedCredentials, engine, snapshotter, lazyCapabilities };
+  return { metadata, binding, registry, sharedCredentials, engine, snapshotter, traces, lazyCapabilities };
 }
 
 interface SnapshotterParts extends NodePartsOptions {
@@ -125,6 +128,7 @@ interface SnapshotterParts extends NodePartsOptions {
   readonly processors: readonly StreamProcessor[];
   readonly reader: ContentReader | undefined;
   readonly overlayParts: OverlayParts;
+  readonly traces: TraceParts;
   /** Tells the profiles of images that are about to start. */
   readonly profiled: (resolver: LayerResolver) => LayerResolver;
 }
@@ -168,6 +172,7 @@ async function openSnapshotter(parts: SnapshotterParts): Promise<LazySnapshotter
     syncFileSystem: (path) => binding.fileSteps([{ kind: "syncFileSystem", path }]),
     resolveTimeoutMs: config.snapshotter.resolveTimeoutMs,
     pullTimeoutMs: config.snapshotter.pullTimeoutMs,
+    starts: parts.traces.recorder,
     ...parts.overlayParts,
   });
   return measuredSnapshotter(snapshotter, parts.metrics);

@@ -38,6 +38,7 @@ import { Startup } from "./startup.js";
 import { publishCollected, withContentEvents, withSnapshotEvents } from "./store-events.js";
 import { watchTasks } from "./task-metrics.js";
 import { startTasks } from "./task-parts.js";
+import { recordTasks } from "./trace-parts.js";
 import { startTracing } from "./tracing.js";
 import { startTransfer } from "./transfer-parts.js";
 
@@ -124,6 +125,8 @@ async function startParts(startup: Startup, options: StartDaemonOptions): Promis
   const differ = await startDiffer(startup, { config, binding, manager: mounts, inUse });
   const transfer = await startTransfer(startup, { ...shared, applier: differ });
   const tasks = await startTasks(startup, { ...options, binding, events, mounts });
+  const lazyName = served.find(({ isLazy }) => isLazy)?.name;
+  await recordTasks(startup, { events, metadata, recorder: node.traces.recorder, lazyName });
   const controllers = await startSandboxControllers(startup, { ...options, binding });
   const listDeprecations = (): readonly DeprecationWarning[] => deprecations.list();
   const pods = await startPods(startup, {

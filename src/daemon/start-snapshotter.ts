@@ -5,6 +5,7 @@ import {
   serveGrpc,
   snapshotsService,
   snapshotsServiceOf,
+  tracesService,
 } from "../services/index.js";
 import { healthService } from "../snapshotter-kit/index.js";
 import type { Config } from "./config-keys.js";
@@ -84,7 +85,11 @@ async function serveShared(
   const replays = () => engine.figures.replays;
   const node = nodeService({ version, engine, snapshotter, ladder: ladderOf(engine), counters, replays });
   const shared = parts.served.filter(({ address }) => address === undefined);
-  const server = await serveOn(config, config.snapshotter.address, [sharedSnapshots(shared), node]);
+  const server = await serveOn(config, config.snapshotter.address, [
+    sharedSnapshots(shared),
+    node,
+    tracesService(parts.traces),
+  ]);
   let isReady = true;
   return {
     isReady: () => isReady,

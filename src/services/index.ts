@@ -36,5 +36,6 @@ export { infoMessage, mountMessages, nanosecondsOf, timestampOf } from "./snapsh
 export { type SnapshotterOf, snapshotsService, snapshotsServiceOf } from "./snapshots-service.js";
 export { streamingService } from "./streaming-service.js";
 export { type TasksServiceOptions, tasksService } from "./tasks-service.js";
+export { type TracesServiceOptions, tracesService } from "./traces-service.js";
 export { type TransferServiceOptions, transferService } from "./transfer-service.js";
 export { versionService } from "./version-service.js";

@@ -41,6 +41,7 @@ export {
 } from "./proxy-snapshotter.js";
 export * from "./resolver.js";
 export { SociIndexes, type SociIndexesOptions } from "./soci-indexes.js";
+export { startOf } from "./start-of.js";
 export * from "./storage.js";
 export {
   createStoredSnapshotter,
