@@ -17,6 +17,7 @@ import { distrustChannel, requestChannel, retryChannel } from "../registry/index
 import { fallbackChannel, preparedChannel } from "../snapshotters/index.js";
 import type { Metrics } from "./metrics.js";
 import { replayMetrics } from "./replay-metrics.js";
+import { traceMetrics } from "./trace-metrics.js";
 
 /** Seconds; a miss is a round trip and its bytes, a deadline is a minute. */
 const WAIT_BUCKETS = [0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60];
@@ -31,6 +32,7 @@ export function feedMetrics(metrics: Metrics): Disposable {
     ...registryMetrics(metrics),
     ...layerMetrics(metrics),
     ...replayMetrics(metrics),
+    ...traceMetrics(metrics),
     ...collectionMetrics(metrics),
     ...logMetrics(metrics),
   ];

@@ -106,7 +106,7 @@ export async function startNodeParts(startup: Startup, options: NodePartsOptions
   );
   const overlayParts = await startup.part("overlay", () => openLazyOverlay(config, binding));
   const profiled = await startProfiles(startup, { config, engine, registry, metrics });
-  const traces = await startTraces(startup, { config, engine, metadata, metrics });
+  const traces = await startTraces(startup, { config, engine, metadata });
   const parts = { metadata, binding, registry, engine, processors, reader, overlayParts, profiled, traces };
   const snapshotter = await startup.part(
     "snapshotter",

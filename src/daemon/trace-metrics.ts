@@ -1,8 +1,8 @@
 import { traceDroppedChannel, traceSavedChannel } from "../traces/index.js";
 import type { Metrics } from "./metrics.js";
 
-/** Counts traces of starts until it is disposed. */
-export function traceMetrics(metrics: Metrics): Disposable {
+/** Counts traces of starts until all of them are disposed. */
+export function traceMetrics(metrics: Metrics): Disposable[] {
   const recorded = metrics.counter({
     name: "lazuli_traces_recorded_total",
     help: "Starts of containers whose trace was written.",
@@ -13,13 +13,8 @@ export function traceMetrics(metrics: Metrics): Disposable {
     help: "Starts of containers without a trace: nothing was read through lazuli (empty), too many ran (busy), or the disk failed (unwritten).",
     labels: ["reason"],
   });
-  const subscriptions = [
+  return [
     traceSavedChannel.subscribe(() => recorded.add([])),
     traceDroppedChannel.subscribe(({ reason }) => dropped.add([reason])),
   ];
-  return {
-    [Symbol.dispose]: () => {
-      for (const subscription of subscriptions) subscription[Symbol.dispose]();
-    },
-  };
 }

@@ -16,9 +16,7 @@ import { log } from "../observe/index.js";
 import { startOf } from "../snapshotters/index.js";
 import { openTraceStore, type TraceStore } from "../traces/index.js";
 import type { Config } from "./config-keys.js";
-import type { Metrics } from "./metrics.js";
 import type { Startup } from "./startup.js";
-import { traceMetrics } from "./trace-metrics.js";
 
 /** What records starts, and what was recorded. */
 export interface TraceParts {
@@ -30,16 +28,10 @@ export interface TracePartsOptions {
   readonly config: Config;
   readonly engine: OpenLayerEngine;
   readonly metadata: Metadata;
-  readonly metrics: Metrics;
 }
 
 export async function startTraces(startup: Startup, options: TracePartsOptions): Promise<TraceParts> {
-  const { config, engine, metadata, metrics } = options;
-  await startup.part(
-    "trace metrics",
-    () => traceMetrics(metrics),
-    (fed) => fed[Symbol.dispose](),
-  );
+  const { config, engine, metadata } = options;
   const store = await startup.part("start traces", () =>
     openTraceStore({ folder: join(config.root, "traces") }),
   );

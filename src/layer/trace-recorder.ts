@@ -238,8 +238,11 @@ function touchesOf(values: BigUint64Array | undefined): readonly PlaneTouch[] {
   return touches;
 }
 
+/** A command that is too long is cut, behind its last whole argument that has room. */
 function bounded(command: readonly string[] | undefined): readonly string[] | undefined {
-  return command
-    ?.slice(0, COMMAND_ARGUMENTS_MAX)
-    .map((argument) => argument.slice(0, Math.floor(COMMAND_CHARACTERS_MAX / COMMAND_ARGUMENTS_MAX)));
+  let left = COMMAND_CHARACTERS_MAX;
+  return command?.slice(0, COMMAND_ARGUMENTS_MAX).filter((argument) => {
+    left -= argument.length;
+    return left >= 0;
+  });
 }

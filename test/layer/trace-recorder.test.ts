@@ -223,3 +223,12 @@ t.test("a trace that can't be written is counted, and hurts nobody", async (t) =
   t.same(await recorder.ready("web"), []);
   t.same(dropped, ["unwritten"]);
 });
+
+t.test("a command that is too long for a trace is cut between two arguments", async (t) => {
+  const long = "x".repeat(10_000);
+  const { engine, traces, recorder, begin } = makeRig({ commandOf: () => ["sh", long, long, "y"] });
+  begin("web", [digests[0]!]);
+  engine.touch(1, 1);
+  await recorder.ready("web");
+  t.same(traces[0]!.command, ["sh", long]);
+});
