@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import t from "tap";
 import { failurePointNames } from "../../src/observe/index.js";
+import { recordCounts } from "../../testing/counts/index.js";
 import { checkAfterCrash, crashFolder, Journal } from "../../testing/crash/index.js";
 import { Cleanup } from "../../testing/rig/cleanup.js";
 import { command } from "../../testing/rig/command.js";
@@ -34,6 +35,7 @@ async function killAt(point: string, pass: number): Promise<Outcome> {
 
 /** Of snapshotters that the workload has none of; they have tests like this one of their own. */
 const elsewhere = ["snapshots.btrfs.", "snapshots.native."];
+let kills = 0;
 const points = failurePointNames().filter((name) => !elsewhere.some((prefix) => name.startsWith(prefix)));
 t.ok(points.length > 0, "the modules have failure points");
 for (const point of points) {
@@ -41,6 +43,7 @@ for (const point of points) {
     for (let pass = 1; ; pass += 1) {
       const { survived, problems } = await killAt(point, pass);
       t.same(problems, [], survived ? `after ${pass - 1} passes` : `killed at pass ${pass}`);
+      kills += survived ? 0 : 1;
       if (survived) {
         t.ok(pass > 1, "the workload comes by here");
         return;
@@ -49,3 +52,8 @@ for (const point of points) {
     }
   });
 }
+await recordCounts({
+  name: "crash-kills",
+  what: "Kills at failure points",
+  figures: { points: points.length, kills },
+});

@@ -2,6 +2,7 @@ import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import t from "tap";
 import { delay } from "../../src/async/index.js";
+import { recordCounts } from "../../testing/counts/index.js";
 import { type ReadersResult, stallsAfter, startReaders } from "../../testing/crash/readers.js";
 import { Supervisor } from "../../testing/crash/supervisor.js";
 import {
@@ -86,6 +87,12 @@ for (const [mount, kills] of [
     await delay(LIFE_MAX_MS);
     const result = await readers.stop();
     t.equal(server.starts, kills + 1);
+    const figures = { kills, readers: READERS };
+    await recordCounts({
+      name: `takeover-${mount}`,
+      what: `Kills of the server under readers (${mount})`,
+      figures,
+    });
     t.same(result.failed, [], "failed reads");
     t.same(result.wrong, [], "wrong bytes");
     t.equal(result.stuck, 0, "stuck readers");

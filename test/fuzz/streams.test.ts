@@ -1,4 +1,5 @@
 import t from "tap";
+import { recordCounts } from "../../testing/counts/index.js";
 import { SpanPlane } from "./span-plane.js";
 import { streamRound } from "./stream-round.js";
 
@@ -20,6 +21,8 @@ t.test(
       if (result.isAccepted) accepted += 1;
       spans += result.spans;
     }
+    const figures = { executions: round, taken: accepted, spans, seed: SEED };
+    await recordCounts({ name: "fuzz-streams", what: "Fuzzed streams, beside zlib, pako and zstd", figures });
     t.comment(`seed ${SEED}: ${round} inputs, ${accepted} taken, ${spans} spans decoded`);
     t.ok(accepted > ROUNDS_MIN / 20 && accepted < round, "some are good and some are not");
     t.ok(spans > accepted, "spans were decoded from their checkpoints");

@@ -3,6 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import t from "tap";
 import { openMetadata } from "../../src/metadata/index.js";
+import { recordCounts } from "../../testing/counts/index.js";
 import { Random } from "../../testing/crash/random.js";
 import { ModelRun } from "./model-run.js";
 
@@ -29,6 +30,8 @@ t.test(
       await run.collectAndCompare();
     }
     t.same(run.faults, []);
+    const figures = { operations, removed: run.removed, seed };
+    await recordCounts({ name: "gc-model", what: "Operations of the collection beside a model", figures });
     t.ok(run.removed > operations / 50, `${run.removed} things were removed`);
   },
 );

@@ -1,4 +1,5 @@
 import t from "tap";
+import { recordCounts } from "../../testing/counts/index.js";
 import { type HostileCase, verdictOf } from "./estargz-case.js";
 import { footerCases } from "./estargz-footer-cases.js";
 import { tocCases } from "./estargz-toc-cases.js";
@@ -7,6 +8,13 @@ const sets: Readonly<Record<string, { cases: readonly HostileCase[]; least: numb
   "openToc() refuses each hostile footer and TOC member": { cases: footerCases, least: 40 },
   "compileToc() refuses each hostile TOC": { cases: tocCases, least: 110 },
 };
+
+t.test("the cases are counted", async (t) => {
+  const cases = footerCases.length + tocCases.length;
+  const figures = { cases, footers: footerCases.length, TOCs: tocCases.length };
+  t.ok(cases > 0);
+  await recordCounts({ name: "hostile-estargz", what: "Hostile eStargz layers", figures });
+});
 
 for (const [name, { cases, least }] of Object.entries(sets)) {
   t.test(name, async (t) => {

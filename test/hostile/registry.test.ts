@@ -2,6 +2,7 @@ import type { LookupFunction } from "node:net";
 import t, { type Test } from "tap";
 import { LazuliError } from "../../src/errors/index.js";
 import { Registry } from "../../src/registry/index.js";
+import { recordCounts } from "../../testing/counts/index.js";
 import { createAuthority, type RegistryServer, startRegistry } from "../../testing/registry/index.js";
 import {
   errorOf,
@@ -88,6 +89,12 @@ t.test(
         await runCase(t, hostile);
     };
     await Promise.all(Array.from({ length: CASES_AT_ONCE }, worker));
+    const figures = { cases: hostileCases.length };
+    await recordCounts({
+      name: "hostile-registry",
+      what: "Registries that misbehave towards one range",
+      figures,
+    });
   },
 );
 

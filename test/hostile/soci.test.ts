@@ -2,6 +2,7 @@ import t from "tap";
 import { LazuliError } from "../../src/errors/index.js";
 import type { CompiledZtoc } from "../../src/soci/index.js";
 import { walkTree } from "../../src/tree/index.js";
+import { recordCounts } from "../../testing/counts/index.js";
 import { type HostileCase, verdictOf } from "./estargz-case.js";
 import { compile, layer, Places, plainLayer } from "./soci-case.js";
 import { entryCases } from "./soci-entry-cases.js";
@@ -13,6 +14,17 @@ const sets: Readonly<Record<string, { cases: readonly HostileCase[]; least: numb
   "compileZtoc() refuses hostile checkpoints and spans": { cases: zinfoCases, least: 70 },
   "compileZtoc() refuses hostile entries": { cases: entryCases, least: 60 },
 };
+
+t.test("the cases are counted", async (t) => {
+  const figures = {
+    cases: flatbufferCases.length + zinfoCases.length + entryCases.length,
+    flatbuffers: flatbufferCases.length,
+    checkpoints: zinfoCases.length,
+    entries: entryCases.length,
+  };
+  t.ok(figures.cases > 0);
+  await recordCounts({ name: "hostile-soci", what: "Hostile zTOCs", figures });
+});
 
 for (const [name, { cases, least }] of Object.entries(sets)) {
   t.test(name, async (t) => {

@@ -2,6 +2,7 @@ import { spawnSync } from "node:child_process";
 import { gunzipSync, gzipSync } from "node:zlib";
 import t from "tap";
 import { readSpans } from "../../src/units/index.js";
+import { recordCounts } from "../../testing/counts/index.js";
 import { zstd } from "../../testing/zstdchunked-builder.js";
 import { indexStream } from "../fuse/index-stream.js";
 import { prose } from "../soci/sample-layer.js";
@@ -106,6 +107,11 @@ t.test("the set is as large as it should be", async (t) => {
   const count = Object.values(sets).flat().length;
   t.ok(count >= LEAST, `${count} named cases`);
   t.comment(`${count} named cases`);
+  await recordCounts({
+    name: "hostile-streams",
+    what: "Hostile gzip and zstd streams, and bombs",
+    figures: { cases: count },
+  });
 });
 
 t.test("StreamIndexer refuses a stream that is cut anywhere", async (t) => {

@@ -1,6 +1,7 @@
 import t from "tap";
 import { type ErrorCode, LazuliError } from "../../src/errors/index.js";
 import type { CompiledTar } from "../../src/tar/index.js";
+import { recordCounts } from "../../testing/counts/index.js";
 import { rawEntries, startUnpacker } from "../../testing/tar/index.js";
 import { compiled } from "../tar/compiled.js";
 import { listBoth } from "../tar/same-listing.js";
@@ -76,6 +77,11 @@ t.test("compileTar() accepts and refuses what containerd does", async (t) => {
   t.equal(new Set(all.map(({ name }) => name)).size, all.length, "each case has a name of its own");
   t.ok(all.length >= LEAST, `${all.length} named cases`);
   t.comment(`${all.length} named cases`);
+  await recordCounts({
+    name: "hostile-tar",
+    what: "Hostile tars, beside containerd",
+    figures: { cases: all.length },
+  });
 });
 
 t.test("readTar() takes an archive that is cut anywhere as containerd would, or refuses it", async (t) => {

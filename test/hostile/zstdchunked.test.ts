@@ -1,4 +1,5 @@
 import t from "tap";
+import { recordCounts } from "../../testing/counts/index.js";
 import { type HostileCase, verdictOf } from "./estargz-case.js";
 import { zstdContentCases } from "./zstdchunked-content-cases.js";
 import { zstdFrameCases } from "./zstdchunked-frame-cases.js";
@@ -10,6 +11,13 @@ const sets: Readonly<Record<string, { cases: readonly HostileCase[]; least: numb
     least: 60,
   },
 };
+
+t.test("the cases are counted", async (t) => {
+  const cases = zstdFrameCases.length + zstdContentCases.length;
+  const figures = { cases, frames: zstdFrameCases.length, contents: zstdContentCases.length };
+  t.ok(cases > 0);
+  await recordCounts({ name: "hostile-zstdchunked", what: "Hostile zstd:chunked layers", figures });
+});
 
 for (const [name, { cases, least }] of Object.entries(sets)) {
   t.test(name, async (t) => {

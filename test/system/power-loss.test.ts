@@ -2,6 +2,7 @@ import { cp, mkdtemp } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import t from "tap";
+import { recordCounts } from "../../testing/counts/index.js";
 import { checkImages, crashFolder, recordWorkload } from "../../testing/crash/index.js";
 import { Cleanup } from "../../testing/rig/cleanup.js";
 
@@ -48,6 +49,8 @@ await t.test("a loss of power at any moment loses nothing that was promised", as
     `power loss: ${images} images, ${(images / seconds).toFixed(1)} a second, of ${records} writes and flushes ` +
       `(${flushes} flushes) and ${promises} promises`,
   );
+  const figures = { images, promises, rounds, seed: SEED };
+  await recordCounts({ name: "power-loss", what: "Images of a loss of power", figures });
   t.equal(images, IMAGES, "every image was made and checked");
 });
 

@@ -38,19 +38,25 @@ export function contentAnswer(
     return { status: 200, headers: { "accept-ranges": "bytes", ...headers }, body: content };
   }
   const start = Number(match[1]);
-  const end = match[2] === "" ? content.size - 1 : Math.min(Number(match[2]), content.size - 1);
+  const asked = match[2] === "" ? content.size - 1 : Math.min(Number(match[2]), content.size - 1);
+  const end = Math.min(asked, start + (behaviour.rangeBytesMax ?? content.size) - 1);
   if (start >= content.size) {
     return textAnswer(416, "", { "content-range": `bytes */${content.size}` });
   }
-  const contentRange = `bytes ${start}-${end}/${content.size}`;
+  const right = `bytes ${start}-${end}/${content.size}`;
+  const contentRange =
+    behaviour.contentRange === undefined
+      ? right
+      : behaviour.contentRange({ start, end, total: content.size });
   const body: Content = {
     size: end - start + 1,
     slice: (from, to) => content.slice(start + from, Math.min(start + to, end + 1)),
   };
   if (behaviour.multipart !== undefined) {
-    return multipartAnswer({ body, contentRange, multipart: behaviour.multipart });
+    return multipartAnswer({ body, contentRange: right, multipart: behaviour.multipart });
   }
-  return { status: 206, headers: { ...headers, "content-range": contentRange }, body };
+  const said = contentRange === null ? {} : { "content-range": contentRange };
+  return { status: 206, headers: { ...headers, ...said }, body };
 }
 
 function multipartAnswer(options: {
@@ -125,12 +131,14 @@ export async function sendAnswer(send: Send): Promise<void> {
 
 function changedBody(right: Content, behaviour: Behaviour): Content {
   const base = behaviour.body === undefined ? right : contentOf(Buffer.from(behaviour.body));
-  const { flipByte, extraBytes = 0 } = behaviour;
-  if (flipByte === undefined && extraBytes === 0) return base;
+  const { flipByte, extraBytes = 0, otherBytes } = behaviour;
+  if (flipByte === undefined && extraBytes === 0 && otherBytes === undefined) return base;
   return {
     size: base.size + extraBytes,
     slice: async (start, end) => {
       const bytes = Buffer.from(await base.slice(start, Math.min(end, base.size)));
+      if (otherBytes === "zeros") bytes.fill(0);
+      if (otherBytes === "noise") for (const [place, byte] of bytes.entries()) bytes[place] = byte ^ 0x55;
       const index = (flipByte ?? -1) - start;
       if (index >= 0 && index < bytes.length) bytes[index]! ^= 0x40;
       const padding = Buffer.alloc(Math.max(0, end - Math.max(start, base.size)), "x");

@@ -1,5 +1,12 @@
 import type { ServerName } from "./request-record.js";
 
+export interface AnsweredRange {
+  readonly start: number;
+  /** Of the last byte. */
+  readonly end: number;
+  readonly total: number;
+}
+
 /** What is changed about an answer; everything that is not named stays right. */
 export interface Behaviour {
   readonly status?: number;
@@ -9,6 +16,12 @@ export interface Behaviour {
   readonly body?: string | Buffer;
   /** Sends the whole blob with status 200, whatever range was asked for. */
   readonly ignoreRange?: boolean;
+  /** The Content-Range of a 206 in place of the right one; null takes it away. */
+  readonly contentRange?: (range: AnsweredRange) => string | null;
+  /** Answers no more than so many bytes of a range, and says so. */
+  readonly rangeBytesMax?: number;
+  /** Other bytes of the same length: zeros, or those of another blob. */
+  readonly otherBytes?: "zeros" | "noise";
   /** Puts the range into a multipart answer, right but for what is said here. */
   readonly multipart?: {
     readonly parts?: number;
