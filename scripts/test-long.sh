@@ -25,6 +25,8 @@ printf '==== system/containers-churn, a hundred in a row\n'
 LAZULI_CHURN=100 node --enable-source-maps dist/test/system/containers-churn.test.js || failed=1
 printf '==== system/cri-leaks, two hundred pods and ten thousand commands\n'
 LAZULI_POD_CYCLES=$((2 * factor)) LAZULI_EXECS=$((100 * factor)) node --enable-source-maps dist/test/system/cri-leaks.test.js || failed=1
+printf '==== system/budget-disk, a gibibyte on a disk of 64 MiB\n'
+LAZULI_BUDGET_MIB=1024 node --enable-source-maps dist/test/system/budget-disk.test.js || failed=1
 for fuzzer in fuzz-tar fuzz-streams; do
   printf '==== %s\n' "$fuzzer"
   node --enable-source-maps "dist/scripts/$fuzzer.js" --seconds $((36 * factor)) || failed=1

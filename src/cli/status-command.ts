@@ -1,5 +1,6 @@
 import { toJson } from "@bufbuild/protobuf";
 import {
+  type Budget,
   type Layer,
   type Replay,
   type StatusResponse,
@@ -16,7 +17,7 @@ export const statusCommand: Command = {
   positionalsMin: 0,
   positionalsMax: 0,
   description: [
-    "Asks the running daemon for its lazy layers: how each is mounted, how much of it is on this disk, how many bytes came from registries since the start, and the last error of a fetch. Below them stand the snapshots, which of them are lazy layers, and for the others that containerd asked for the reason why they are not.",
+    "Asks the running daemon for its lazy layers: how each is mounted, how much of it is on this disk, how many bytes came from registries since the start, and the last error of a fetch. Then come the budgets: what is used of the disk, of memory for requests, of descriptors and of each host, and what may be. Below them stand the snapshots, which of them are lazy layers, and for the others that containerd asked for the reason why they are not.",
   ],
   options: { ...nodeOptions, json: jsonOption },
   examples: [
@@ -53,6 +54,7 @@ function statusText(status: StatusResponse): string {
       ),
     );
   }
+  if (status.budgets.length > 0) lines.push("\n", budgetTable(status.budgets));
   if (status.replays.length > 0) lines.push("\n", replayTable(status.replays));
   lines.push("\n");
   if (status.snapshots.length === 0) lines.push("No snapshots.\n");
@@ -88,6 +90,20 @@ function replayTable(replays: readonly Replay[]): string {
       share(replay.start?.recall),
       share(replay.start?.precision),
       replay.start === undefined ? "" : humanBytes(replay.start.wasteBytes),
+    ]),
+  );
+}
+
+function budgetTable(budgets: readonly Budget[]): string {
+  const shown = (value: number, unit: string): string =>
+    unit === "bytes" ? humanBytes(value) : String(value);
+  return table(
+    ["BUDGET", "USED", "LIMIT", "DETAIL"],
+    budgets.map(({ name, subject, unit, used, limit, detail }) => [
+      subject === "" ? name : `${name} ${subject}`,
+      shown(used, unit),
+      limit === 0 ? "none" : shown(limit, unit),
+      detail,
     ]),
   );
 }

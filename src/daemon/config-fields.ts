@@ -1,6 +1,14 @@
 import { invalidArgument } from "../errors/index.js";
 import { hidePassword, parseKeySpec } from "../ocicrypt/index.js";
-import { formatDuration, formatSize, parseDuration, parseSize } from "./units.js";
+import {
+  formatDuration,
+  formatSize,
+  formatSizeOrShare,
+  parseDuration,
+  parseSize,
+  parseSizeOrShare,
+  type SizeOrShare,
+} from "./units.js";
 
 type PlainValue = string | number | boolean;
 export type TomlValue =
@@ -55,6 +63,8 @@ export const durationField = (given: GivenText): Field<number> => required({ ...
 export const delayField = (given: GivenText): Field<number> => required({ ...given, kind: delayKind });
 export const sizeField = (given: GivenText): Field<number> => required({ ...given, kind: sizeKind });
 /** Bytes a second. */
+export const sizeOrShareField = (given: GivenText): Field<SizeOrShare> =>
+  required({ ...given, kind: sizeOrShareKind });
 export const rateField = (given: GivenText): Field<number> => required({ ...given, kind: rateKind });
 export const booleanField = (given: FieldFacts & { initial: boolean }): Field<boolean> =>
   required({ ...given, kind: booleanKind });
@@ -156,6 +166,11 @@ const delayKind = textKind(
   'duration, e.g. "30s", or "0s"',
   (text) => (text === NO_DELAY ? 0 : parseDuration(text)),
   (milliseconds) => (milliseconds === 0 ? NO_DELAY : formatDuration(milliseconds)),
+);
+const sizeOrShareKind = textKind(
+  'size such as "64GiB", share such as "80%", or "0"',
+  parseSizeOrShare,
+  formatSizeOrShare,
 );
 const sizeKind = textKind('size, e.g. "64MiB"', parseSize, formatSize);
 const rateKind = textKind(

@@ -16,7 +16,9 @@ import {
   pathsField,
   rateField,
   sizeField,
+  sizeOrShareField,
   socketField,
+  textsField,
 } from "./config-fields.js";
 import type { namedTableFields } from "./config-named-tables.js";
 import { profiles } from "./config-profiles.js";
@@ -207,6 +209,33 @@ const layer = {
     meaning:
       "Most bytes a second that `background_fill` takes of the link, over all layers, also at full speed. Reads that wait and profiles are not limited.",
   }),
+  budget: sizeOrShareField({
+    key: "budget",
+    initial: "0",
+    meaning:
+      'Most bytes of the disk that the files of all lazy layers may take: a size, a share of the file system of `root` such as "60%", or "0" for no limit. Above `budget_high` the bytes that were not read for longest are given up, down to `budget_low`, and fetched again when somebody reads them. Layers of running containers and pinned ones come last.',
+  }),
+  budgetHigh: fractionField({
+    key: "budget_high",
+    min: 0.1,
+    max: 1,
+    initial: 0.95,
+    meaning: "Part of `budget` from which on bytes are given up, and nothing is fetched ahead.",
+  }),
+  budgetLow: fractionField({
+    key: "budget_low",
+    min: 0.05,
+    max: 1,
+    initial: 0.85,
+    meaning:
+      "Part of `budget` down to which bytes are given up, and up to which `background_fill` fetches. Not above `budget_high`.",
+  }),
+  pinned: textsField({
+    key: "pinned",
+    initial: [],
+    meaning:
+      'Layers that give up bytes only where nothing else is left: image references, beginnings of references that end in "*", or digests of layers.',
+  }),
   pullWhole: booleanField({
     key: "pull_whole",
     initial: true,
@@ -311,7 +340,15 @@ const registry = {
     min: 1,
     max: 256,
     initial: 16,
-    meaning: "Most requests that run at once against one host; further ones wait in line.",
+    meaning:
+      "Most requests that run at once against one host; further ones wait in line: reads that somebody waits for go first, then pulls, then what is fetched ahead, then `background_fill`.",
+  }),
+  requestsPerSecond: countField({
+    key: "requests_per_second",
+    min: 0,
+    max: 10_000,
+    initial: 0,
+    meaning: "Most requests that begin within a second at one host, in the same order. 0: no limit.",
   }),
 } as const;
 

@@ -32,6 +32,7 @@ import {
 } from "../services/index.js";
 import { healthService } from "../snapshotter-kit/index.js";
 import type { NamespacedSnapshotter } from "../snapshotters/index.js";
+import { budgetRows } from "./budget-rows.js";
 import type { Config } from "./config-keys.js";
 import { differOf } from "./differ-parts.js";
 import { findSnapshotter } from "./find-snapshotter.js";
@@ -102,6 +103,7 @@ export function daemonRoutes(options: DaemonRoutesOptions): readonly ((router: C
       ladder: ladderOf(engine),
       counters: () => metrics.totals(),
       replays: () => engine.figures.replays,
+      budgets: () => budgetRows(options),
       collection,
     }),
     tracesService(options.traces),

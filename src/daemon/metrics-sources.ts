@@ -16,6 +16,7 @@ import { logChannel } from "../observe/index.js";
 import { distrustChannel, requestChannel, retryChannel } from "../registry/index.js";
 import { fallbackChannel, preparedChannel } from "../snapshotters/index.js";
 import type { Metrics } from "./metrics.js";
+import { profileMetrics } from "./profile-metrics.js";
 import { replayMetrics } from "./replay-metrics.js";
 import { traceMetrics } from "./trace-metrics.js";
 
@@ -31,6 +32,7 @@ export function feedMetrics(metrics: Metrics): Disposable {
     ...prepareMetrics(metrics),
     ...registryMetrics(metrics),
     ...layerMetrics(metrics),
+    ...profileMetrics(metrics),
     ...replayMetrics(metrics),
     ...traceMetrics(metrics),
     ...collectionMetrics(metrics),

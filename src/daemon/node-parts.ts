@@ -15,6 +15,7 @@ import {
   SociIndexes,
 } from "../snapshotters/index.js";
 import { SharedCredentials } from "../transfer/index.js";
+import { watchBudgets } from "./budget-metrics.js";
 import type { Config } from "./config-keys.js";
 import { lazyTable } from "./config-snapshotters.js";
 import { containerdContent } from "./containerd-content.js";
@@ -105,7 +106,7 @@ export async function startNodeParts(startup: Startup, options: NodePartsOptions
     (made) => made?.[Symbol.dispose](),
   );
   const overlayParts = await startup.part("overlay", () => openLazyOverlay(config, binding));
-  const profiled = await startProfiles(startup, { config, engine, registry, metrics });
+  const profiled = await startProfiles(startup, { config, engine, registry });
   const traces = await startTraces(startup, { config, engine, metadata });
   const parts = { metadata, binding, registry, engine, processors, reader, overlayParts, profiled, traces };
   const snapshotter = await startup.part(
@@ -115,6 +116,7 @@ export async function startNodeParts(startup: Startup, options: NodePartsOptions
   );
   watchLayers(metrics, engine);
   watchPlane(metrics, engine.plane);
+  watchBudgets(metrics, { engine, registry });
   watchRequests(metrics, engine);
   const lazyCapabilities = overlayParts.capabilities;
   return { metadata, binding, registry, sharedCredentials, engine, snapshotter, traces, lazyCapabilities };
@@ -188,7 +190,8 @@ async function prepareFolders({ config, address: socketPath }: NodePartsOptions)
 
 /** `facts` come before what the config says. */
 export function makeRegistry(config: Config, version: string, facts: RegistryOptions): Registry {
-  const { configPaths, dockerConfig, stallTimeoutMs, attempts, requestsPerHost } = config.registry;
+  const { configPaths, dockerConfig, stallTimeoutMs, attempts, requestsPerHost, requestsPerSecond } =
+    config.registry;
   return new Registry({
     hostsDirectories: configPaths,
     ...(dockerConfig === undefined ? {} : { dockerConfigPaths: [dockerConfig] }),
@@ -196,6 +199,7 @@ export function makeRegistry(config: Config, version: string, facts: RegistryOpt
     retry: { attempts, minWaitMs: RETRY_WAIT_MIN_MS, maxWaitMs: RETRY_WAIT_MAX_MS },
     retryAfterMaxMs: RETRY_AFTER_MAX_MS,
     requestsPerHostMax: requestsPerHost,
+    requestsPerSecondMax: requestsPerSecond,
     userAgent: `lazuli/${version}`,
     ...facts,
   });
@@ -221,6 +225,12 @@ async function openEngine(parts: {
     mount: layer.mount,
     fuseThreads: layer.fuseThreads,
     workerThreads: layer.workerThreads,
+    budget: {
+      limit: "bytes" in layer.budget && layer.budget.bytes === 0 ? undefined : layer.budget,
+      highWater: layer.budgetHigh,
+      lowWater: Math.min(layer.budgetLow, layer.budgetHigh),
+      pinned: layer.pinned,
+    },
     processors,
     descriptorStore,
     openSourceFor: ({ reference, size }, digest, { signal }) =>

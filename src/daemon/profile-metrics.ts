@@ -1,8 +1,8 @@
 import { foundChannel, learntChannel } from "../profiles/index.js";
 import type { Metrics } from "./metrics.js";
 
-/** Counts what is learnt and found, until it is disposed. What a replay brings is the engine's to measure. */
-export function profileMetrics(metrics: Metrics): Disposable {
+/** Counts what is learnt and found, until all of them are disposed. What a replay brings is the engine's to measure. */
+export function profileMetrics(metrics: Metrics): Disposable[] {
   const learnt = metrics.counter({
     name: "lazuli_profiles_learnt_total",
     help: "Traced starts that profiles were learnt from, or why not.",
@@ -10,16 +10,11 @@ export function profileMetrics(metrics: Metrics): Disposable {
   });
   const found = metrics.counter({
     name: "lazuli_profiles_found_total",
-    help: "Images that were asked for, by what their profile was found.",
+    help: "Images that a profile was looked for, by what it was found.",
     labels: ["by"],
   });
-  const subscriptions = [
+  return [
     learntChannel.subscribe(({ outcome }) => learnt.add([outcome])),
     foundChannel.subscribe(({ by }) => found.add([by])),
   ];
-  return {
-    [Symbol.dispose]: () => {
-      for (const subscription of subscriptions) subscription[Symbol.dispose]();
-    },
-  };
 }

@@ -19,15 +19,12 @@ import type { Registry } from "../registry/index.js";
 import type { LayerResolver, Resolution } from "../snapshotters/index.js";
 import { traceSavedChannel } from "../traces/index.js";
 import type { Config } from "./config-keys.js";
-import type { Metrics } from "./metrics.js";
-import { profileMetrics } from "./profile-metrics.js";
 import type { Startup } from "./startup.js";
 
 export interface ProfilePartsOptions {
   readonly config: Config;
   readonly engine: OpenLayerEngine;
   readonly registry: Registry;
-  readonly metrics: Metrics;
 }
 
 /** Learns profiles and replays them; the resolver that it gives back tells it of images that are about to start. */
@@ -35,7 +32,7 @@ export async function startProfiles(
   startup: Startup,
   options: ProfilePartsOptions,
 ): Promise<(resolver: LayerResolver) => LayerResolver> {
-  const { config, metrics } = options;
+  const { config } = options;
   const { learn, use } = config.profiles;
   if (!learn && use === "off") return (resolver) => resolver;
   const store = await startup.part("profiles", () =>
@@ -45,11 +42,6 @@ export async function startProfiles(
     "file maps",
     () => new FileMaps({ root: config.root }),
     (made) => made[Symbol.asyncDispose](),
-  );
-  await startup.part(
-    "profile metrics",
-    () => profileMetrics(metrics),
-    (fed) => fed[Symbol.dispose](),
   );
   const traces = join(config.root, "traces");
   const images = new KnownImages();

@@ -8,6 +8,7 @@ import {
   tracesService,
 } from "../services/index.js";
 import { healthService } from "../snapshotter-kit/index.js";
+import { budgetRows } from "./budget-rows.js";
 import type { Config } from "./config-keys.js";
 import { SNAPSHOTTER_LAZY_NAME } from "./config-snapshotters.js";
 import { findSnapshotter } from "./find-snapshotter.js";
@@ -83,7 +84,9 @@ async function serveShared(
   const { config, version, metrics, engine, snapshotter } = parts;
   const counters = (): Readonly<Record<string, number>> => metrics.totals();
   const replays = () => engine.figures.replays;
-  const node = nodeService({ version, engine, snapshotter, ladder: ladderOf(engine), counters, replays });
+  const ladder = ladderOf(engine);
+  const budgets = () => budgetRows(parts);
+  const node = nodeService({ version, engine, snapshotter, ladder, counters, replays, budgets });
   const shared = parts.served.filter(({ address }) => address === undefined);
   const server = await serveOn(config, config.snapshotter.address, [
     sharedSnapshots(shared),

@@ -68,7 +68,7 @@ export async function startTransfer(
     verifier: folderVerifier(imageVerifier),
     openRegistry: async (access) =>
       openTransferRegistry({
-        make: (facts) => makeRegistry(config, version, facts),
+        make: (facts) => makeRegistry(config, version, { ...facts, besides: options.registry }),
         hostsDirectories: registry.configPaths,
         shared: sharedCredentials,
         access,

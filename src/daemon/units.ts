@@ -51,6 +51,27 @@ export function parseSize(text: string): number {
   return bytes;
 }
 
+/** Bytes, or hundredths of a file system. */
+export type SizeOrShare = { readonly bytes: number } | { readonly percent: number };
+
+/** `"0"`, a size as `parseSize` reads it, or `"80%"`: above 0 and up to 100. @throws INVALID_ARGUMENT */
+export function parseSizeOrShare(text: string): SizeOrShare {
+  if (text === "0") return { bytes: 0 };
+  const percent = /^(\d{1,3}(?:\.\d{1,3})?)%$/.exec(text)?.[1];
+  if (percent === undefined) return { bytes: parseSize(text) };
+  if (!(Number(percent) > 0 && Number(percent) <= 100)) {
+    throw invalidArgument(`Cannot read size: want a share above 0% and up to 100%, got "${text}"`, {
+      reason: "size-invalid",
+    });
+  }
+  return { percent: Number(percent) };
+}
+
+export function formatSizeOrShare(value: SizeOrShare): string {
+  if ("percent" in value) return `${value.percent}%`;
+  return value.bytes === 0 ? "0" : formatSize(value.bytes);
+}
+
 /** Bytes with the largest unit that divides them, as `parseSize` reads them. */
 export function formatSize(bytes: number): string {
   for (const [unit, length] of Object.entries(sizeUnits)) {

@@ -39,6 +39,7 @@ export class LayerEviction implements SpaceUser {
   readonly dataBytes: number;
   readonly #options: LayerEvictionOptions;
   #otherBytes = 0;
+  #isSwept = false;
 
   constructor(options: LayerEvictionOptions) {
     const { record } = options.files;
@@ -94,6 +95,8 @@ export class LayerEviction implements SpaceUser {
     let gone: readonly number[] = [];
     try {
       gone = this.#makeMissing(ranges);
+    } catch {
+      // The layer is being removed: all of it goes.
     } finally {
       windows?.resume();
     }
@@ -106,9 +109,15 @@ export class LayerEviction implements SpaceUser {
   async sweep(): Promise<void> {
     const { plane, ledger } = this.#options;
     const last = ledger.units.count - 1;
-    if (last < 0 || ledger.isComplete || this.#isShared()) return;
-    // Where the layer goes meanwhile there is nothing to give back.
-    await plane.punch(this.number, 0, last).catch(() => undefined);
+    if (this.#isSwept || last < 0) return;
+    try {
+      // An earlier process may still serve it.
+      if (!ledger.isComplete && this.#isShared()) return;
+      this.#isSwept = true;
+      if (!ledger.isComplete) await plane.punch(this.number, 0, last);
+    } catch {
+      // The layer is being removed: there is nothing to give back.
+    }
   }
 
   #dataBytes(): number {
@@ -148,12 +157,16 @@ export class LayerEviction implements SpaceUser {
     if (isBusy() || this.#isShared()) return [];
     const gone: number[] = [];
     for (const { first, last } of ranges) {
+      // A unit that the plane has and the ledger has not heard of would count as present when it hears.
+      const whole = ledger.firstMissing(first, last) === undefined;
       if (isAwaited(first, last)) continue;
-      const evicted = plane.evict(this.number, first, last);
-      for (const [index, isEvicted] of evicted.entries()) {
-        if (isEvicted !== 1) continue;
-        ledger.markEvicted(first + index);
-        gone.push(first + index);
+      for (const part of whole ? [{ first, last }] : presentRuns(ledger, first, last)) {
+        const evicted = plane.evict(this.number, part.first, part.last);
+        for (const [index, isEvicted] of evicted.entries()) {
+          if (isEvicted !== 1) continue;
+          ledger.markEvicted(part.first + index);
+          gone.push(part.first + index);
+        }
       }
     }
     return gone;
@@ -179,6 +192,12 @@ export class LayerEviction implements SpaceUser {
       return false;
     }
   }
+}
+
+function presentRuns(ledger: UnitLedger, first: number, last: number): UnitRange[] {
+  const units: number[] = [];
+  for (let unit = first; unit <= last; unit += 1) if (ledger.isPresent(unit)) units.push(unit);
+  return rangesOf(units);
 }
 
 /** Runs of units that stand in order. */

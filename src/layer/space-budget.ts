@@ -82,8 +82,7 @@ export class SpaceBudget implements Space {
   add(user: SpaceUser): void {
     this.#used.set(user, 0);
     this.touched(user);
-    void user.measure().then(() => this.touched(user));
-    if (Number.isFinite(this.#options.limitBytes)) void user.sweep().then(() => this.touched(user));
+    void this.#measure(user);
   }
 
   remove(user: SpaceUser): void {
@@ -228,11 +227,15 @@ export class SpaceBudget implements Space {
   /** The files that grow without units being stored are looked at now and then. */
   #measureLater(): void {
     this.#measuring = this.#options.clock.after(MEASURE_MS, () => {
-      void Promise.all(
-        [...this.#used.keys()].map((user) => user.measure().then(() => this.touched(user))),
-      ).then(() => {
+      void Promise.all([...this.#used.keys()].map((user) => this.#measure(user))).then(() => {
         if (!this.#isClosed) this.#measureLater();
       });
     });
+  }
+
+  async #measure(user: SpaceUser): Promise<void> {
+    await user.measure();
+    if (Number.isFinite(this.#options.limitBytes)) await user.sweep();
+    this.touched(user);
   }
 }

@@ -63,12 +63,12 @@ export interface SpaceUser {
   readonly isCostly: boolean;
   /** Bytes of the disk, now. */
   usedBytes(): number;
-  /** Looks at its files other than the data. */
+  /** Looks at its files other than the data. Never throws. */
   measure(): Promise<void>;
   /** What could be given up now, in the order of the data. */
   groups(): readonly SpaceGroup[];
   /** Gives up those of these units that nobody is about to read; returns the decoded bytes. Never throws. */
   evict(ranges: readonly UnitRange[]): Promise<number>;
-  /** Gives back the disk space of what an earlier process gave up, or wrote and did not note. */
+  /** Gives back, once, the disk space of what an earlier process gave up, or wrote and did not note. Never throws. */
   sweep(): Promise<void>;
 }

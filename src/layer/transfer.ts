@@ -125,7 +125,12 @@ export class Transfer {
     const { offset, length } = this.#options.plan;
     this.signal.throwIfAborted();
     const buffer = Buffer.allocUnsafeSlow(length);
-    for await (const piece of source.readRange({ offset, length, signal: this.signal })) {
+    for await (const piece of source.readRange({
+      offset,
+      length,
+      signal: this.signal,
+      priority: this.priority,
+    })) {
       this.steps.came(piece.length);
       this.#options.onBytes(piece.length);
       this.#received += piece.copy(
@@ -173,7 +178,7 @@ export class Transfer {
   #handOverEarly(buffer: Buffer): void {
     const { plan, layer, ledger, ingest, onOutcomes, waitedFor } = this.#options;
     const { first, last } = this.#stream;
-    if (this.#isTrying || first === last || first > this.#lastUnit) return;
+    if (this.#isTrying || this.isCanceled || first === last || first > this.#lastUnit) return;
     const blobOffset = ledger.units.blobOffset(first);
     const here = this.position - blobOffset;
     const wanted = here > 0 ? waitedFor?.(first, last) : undefined;
@@ -191,6 +196,8 @@ export class Transfer {
       })
       .finally(() => {
         this.#isTrying = false;
+        // More has come meanwhile.
+        this.#handOverEarly(buffer);
       });
     tried.catch(() => undefined);
     this.#ingests.push(tried);

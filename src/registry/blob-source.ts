@@ -1,10 +1,13 @@
 import type { Digest } from "../bytes/index.js";
+import type { RequestPriority } from "./slots.js";
 
 export interface RangeRequest {
   /** Bytes from the start of the blob. */
   readonly offset: number;
   readonly length: number;
   readonly signal?: AbortSignal | undefined;
+  /** Whose turn it is where the host is asked for much; "pull" unless given. */
+  readonly priority?: RequestPriority | undefined;
 }
 
 /**

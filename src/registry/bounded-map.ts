@@ -30,6 +30,10 @@ export class BoundedMap<Key, Value> {
     this.#entries.delete(key);
   }
 
+  entries(): Iterable<[Key, Value]> {
+    return this.#entries.entries();
+  }
+
   values(): Iterable<Value> {
     return this.#entries.values();
   }

@@ -4,6 +4,7 @@ import type { Endpoint } from "./endpoint.js";
 import type { RequestKind } from "./events.js";
 import type { Exchange } from "./exchange.js";
 import { isRedirect, redirectTarget } from "./redirects.js";
+import type { RequestPriority } from "./slots.js";
 import { tlsFor } from "./token.js";
 import type { RequestBody, Transport } from "./transport.js";
 
@@ -26,6 +27,7 @@ export interface ClientRequest {
   readonly body?: RequestBody | undefined;
   readonly attempt: number;
   readonly signal: AbortSignal | undefined;
+  readonly priority?: RequestPriority | undefined;
 }
 
 /** Asks an endpoint: with authorization, renewed once where that may help, and with redirects followed by hand. */
@@ -107,6 +109,7 @@ export class Client {
       connectTimeoutMs: endpoint.connectTimeoutMs,
       attempt: request.attempt,
       signal: request.signal,
+      priority: request.priority,
     });
   }
 

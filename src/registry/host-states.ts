@@ -1,7 +1,7 @@
 import { BoundedMap } from "./bounded-map.js";
 import type { Clock } from "./clock.js";
 import { AVOID_MS, HOSTS_MAX } from "./limits.js";
-import { Slots } from "./slots.js";
+import { type SlotFigures, Slots } from "./slots.js";
 
 interface HostState {
   readonly slots: Slots;
@@ -11,15 +11,28 @@ interface HostState {
   ranges: boolean;
 }
 
+/** What one host is asked now. */
+export interface HostFigures extends SlotFigures {
+  readonly origin: string;
+}
+
 /** What is remembered about each host (by origin) across all blobs. */
 export class HostStates {
   readonly #states = new BoundedMap<string, HostState>({ entriesMax: HOSTS_MAX });
   readonly #clock: Clock;
   readonly #requestsPerHostMax: number;
+  readonly #requestsPerSecondMax: number;
 
-  constructor(options: { clock: Clock; requestsPerHostMax: number }) {
+  /** `requestsPerSecondMax` 0: no limit. */
+  constructor(options: { clock: Clock; requestsPerHostMax: number; requestsPerSecondMax: number }) {
     this.#clock = options.clock;
     this.#requestsPerHostMax = options.requestsPerHostMax;
+    this.#requestsPerSecondMax = options.requestsPerSecondMax;
+  }
+
+  /** By origin. */
+  get figures(): readonly HostFigures[] {
+    return Array.from(this.#states.entries(), ([origin, { slots }]) => ({ origin, ...slots.figures }));
   }
 
   slots(origin: string): Slots {
@@ -57,7 +70,11 @@ export class HostStates {
   #state(origin: string): HostState {
     let state = this.#states.get(origin);
     if (state === undefined) {
-      const slots = new Slots(this.#requestsPerHostMax);
+      const slots = new Slots({
+        slotsMax: this.#requestsPerHostMax,
+        perSecondMax: this.#requestsPerSecondMax,
+        clock: this.#clock,
+      });
       state = { slots, retryAtMs: 0, avoidUntilMs: 0, ranges: true };
       this.#states.set(origin, state);
     }

@@ -3,6 +3,9 @@
 /** Requests that wait for a free place at one host; the next one is refused (RESOURCE_EXHAUSTED). */
 export const WAITING_REQUESTS_MAX = 4096;
 
+/** So many seconds' worth of requests may begin at once after a pause, where requests a second are limited. */
+export const REQUEST_BURST_SECONDS = 1;
+
 /** Hosts whose state is remembered; the one unused for longest is forgotten. */
 export const HOSTS_MAX = 512;
 

@@ -13,6 +13,7 @@ import { AVOID_MS, DISCARD_BYTES_MAX, PROGRESS_BYTES_MIN } from "./limits.js";
 import { rangeBytes, rangeHeader, rangesUnsupported, refuseEncoding } from "./range-response.js";
 import { RetryPlan, type RetryPolicy } from "./retry-plan.js";
 import { ServedRanges } from "./served-ranges.js";
+import type { RequestPriority } from "./slots.js";
 
 export interface RegistryBlobOptions {
   readonly client: Client;
@@ -69,7 +70,7 @@ export class RegistryBlob implements BlobSource {
   }
 
   async *readRange(request: RangeRequest): AsyncGenerator<Buffer, void, undefined> {
-    const { offset, length, signal } = request;
+    const { offset, length, signal, priority } = request;
     checkRange(request, this.size);
     if (length === 0) return;
     let done = 0;
@@ -79,7 +80,10 @@ export class RegistryBlob implements BlobSource {
       const before = done;
       const rest = { offset: offset + done, length: length - done };
       try {
-        for await (const piece of this.#attempt({ endpoint, ...rest, signal, attempt: plan.attempt })) {
+        for await (const piece of this.#attempt({
+          ...{ endpoint, ...rest, signal, priority },
+          attempt: plan.attempt,
+        })) {
           done += piece.length;
           yield piece;
         }
@@ -148,7 +152,7 @@ export class RegistryBlob implements BlobSource {
   }
 
   #request(read: ReadAttempt): ClientRequest {
-    const { endpoint, offset, length, signal, attempt } = read;
+    const { endpoint, offset, length, signal, priority, attempt } = read;
     const isDistrusted = this.#ranges.distrustOf(keyOf(endpoint), read) > 0;
     return {
       kind: "blob",
@@ -164,10 +168,11 @@ export class RegistryBlob implements BlobSource {
       },
       attempt,
       signal,
+      priority,
     };
   }
 
-  async #measureAt(read: Omit<ReadAttempt, "offset" | "length">): Promise<number> {
+  async #measureAt(read: Omit<ReadAttempt, "offset" | "length" | "priority">): Promise<number> {
     const { endpoint, signal, attempt } = read;
     const { client, repository } = this.#options;
     const base = { kind: "size", endpoint, repository, url: this.#url(endpoint), attempt, signal } as const;
@@ -249,6 +254,7 @@ interface ReadAttempt {
   readonly offset: number;
   readonly length: number;
   readonly signal: AbortSignal | undefined;
+  readonly priority: RequestPriority | undefined;
   readonly attempt: number;
 }
 

@@ -9,7 +9,7 @@ import { type Clock, systemClock } from "./clock.js";
 import type { CredentialProvider } from "./credential.js";
 import { Credentials } from "./credentials.js";
 import { DockerConfigCredentials, defaultDockerConfigPaths } from "./docker-config.js";
-import { HostStates } from "./host-states.js";
+import { type HostFigures, HostStates } from "./host-states.js";
 import { Hosts } from "./hosts.js";
 import { MANIFEST_BYTES_MAX } from "./limits.js";
 import { PushTarget } from "./push-target.js";
@@ -41,6 +41,10 @@ export interface RegistryOptions {
   readonly retryAfterMaxMs?: number;
   /** Requests at once to one host, the others wait; 16 by default. */
   readonly requestsPerHostMax?: number;
+  /** Requests that may begin a second at one host, the others wait; no limit unless given, nor with 0. */
+  readonly requestsPerSecondMax?: number;
+  /** Another one that asks the same hosts: what they may be asked counts for both, and what is known of them. */
+  readonly besides?: Registry | undefined;
   readonly userAgent?: string;
   readonly clock?: Clock;
   /** Follow redirects from https to http. */
@@ -89,7 +93,12 @@ export class Registry {
     const clock = options.clock ?? systemClock;
     const policy = options.retry ?? defaultRetry;
     const requestsPerHostMax = options.requestsPerHostMax ?? 16;
-    const states = new HostStates({ clock, requestsPerHostMax });
+    this.requestsPerHostMax = requestsPerHostMax;
+    const { requestsPerSecondMax = 0, besides } = options;
+    const states =
+      besides === undefined
+        ? new HostStates({ clock, requestsPerHostMax, requestsPerSecondMax })
+        : besides.#shared.hosts;
     const { defaultScheme, headers } = options;
     this.#hosts = new Hosts({ directories: options.hostsDirectories ?? [], clock, defaultScheme, headers });
     this.#transport = new Transport({
@@ -112,6 +121,14 @@ export class Registry {
       allowLocalRedirects: options.allowLocalRedirects ?? false,
     });
     this.#shared = { client, clock, hosts: states, policy };
+  }
+
+  /** Requests at once to one host. */
+  readonly requestsPerHostMax: number;
+
+  /** What each host is asked now. */
+  get figures(): readonly HostFigures[] {
+    return this.#shared.hosts.figures;
   }
 
   /** @throws INVALID_ARGUMENT; when the size is not given also what `readRange` throws */

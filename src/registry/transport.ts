@@ -16,6 +16,7 @@ import { transportFailure } from "./failures.js";
 import type { HostStates } from "./host-states.js";
 import { AGENTS_MAX, KEEP_ALIVE_MS } from "./limits.js";
 import { retryAfterMs } from "./retry-after.js";
+import type { RequestPriority } from "./slots.js";
 import { StallTimer } from "./stall-timer.js";
 
 export interface TransportOptions {
@@ -45,6 +46,7 @@ export interface TransportRequest {
   readonly connectTimeoutMs: number | undefined;
   readonly attempt: number;
   readonly signal: AbortSignal | undefined;
+  readonly priority?: RequestPriority | undefined;
 }
 
 /** Sends one HTTP request at a time, without redirects, credentials or retries, over connections that are shared. */
@@ -68,7 +70,7 @@ export class Transport {
     const { hosts, clock, stallTimeoutMs } = this.#options;
     const host = request.url.host;
     if (!isWithinReach(request.url.hostname, request.reach)) throw addressRefused(request.url.hostname);
-    const release = await hosts.slots(request.url.origin).take(request.signal);
+    const release = await hosts.slots(request.url.origin).take(request.signal, request.priority);
     const startedMs = clock.monotonicMs();
     const link = linkSignals([request.signal]);
     const stall = new StallTimer({

@@ -21,7 +21,7 @@ export { type LeasesServiceOptions, leasesService } from "./leases-service.js";
 export { mountsService } from "./mounts-service.js";
 export { type NamespacesServiceOptions, namespacesService } from "./namespaces-service.js";
 export type { NodeCollection } from "./node-collection.js";
-export { type LadderStep, type NodeServiceOptions, nodeService } from "./node-service.js";
+export { type BudgetRow, type LadderStep, type NodeServiceOptions, nodeService } from "./node-service.js";
 export { type CallScope, type ObservedCall, observeCalls } from "./observe-calls.js";
 export { type RequestContext, requestContext } from "./request-context.js";
 export { answer, rpcError } from "./rpc-error.js";

@@ -14,6 +14,20 @@ export interface LadderStep {
   readonly detail: string;
 }
 
+/** How much of something this process uses, and may. */
+export interface BudgetRow {
+  /** "disk", "in-flight", "descriptors" or "requests". */
+  readonly name: string;
+  /** The host of "requests"; "" for others. */
+  readonly subject: string;
+  readonly unit: "bytes" | "count";
+  readonly used: number;
+  /** 0: no limit. */
+  readonly limit: number;
+  /** For people. */
+  readonly detail: string;
+}
+
 export interface NodeServiceOptions {
   readonly version: string;
   readonly engine: LayerEngine;
@@ -23,6 +37,8 @@ export interface NodeServiceOptions {
   readonly counters: () => Readonly<Record<string, number>>;
   /** What was fetched ahead of reads; absent: nothing is. */
   readonly replays?: () => readonly ReplayFigures[];
+  /** What may be used, and is; absent: nothing is told of it. */
+  readonly budgets?: () => readonly BudgetRow[];
   /** Where this process collects garbage. */
   readonly collection?: NodeCollection;
 }
@@ -40,6 +56,7 @@ export function nodeService(options: NodeServiceOptions): (router: ConnectRouter
           snapshots: snapshotter.rows().map(snapshotMessage),
           counters: { ...options.counters() },
           replays: (options.replays?.() ?? []).map(replayMessage),
+          budgets: (options.budgets?.() ?? []).map((row) => ({ ...row })),
         })),
       explain: ({ query }) =>
         answer(async () => ({

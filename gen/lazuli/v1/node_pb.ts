@@ -10,7 +10,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file lazuli/v1/node.proto.
  */
 export const file_lazuli_v1_node: GenFile = /*@__PURE__*/
-  fileDesc("ChRsYXp1bGkvdjEvbm9kZS5wcm90bxIJbGF6dWxpLnYxIg8KDVN0YXR1c1JlcXVlc3QiogIKDlN0YXR1c1Jlc3BvbnNlEg8KB3ZlcnNpb24YASABKAkSJQoGbGFkZGVyGAIgAygLMhUubGF6dWxpLnYxLkxhZGRlclN0ZXASIAoGbGF5ZXJzGAMgAygLMhAubGF6dWxpLnYxLkxheWVyEiYKCXNuYXBzaG90cxgEIAMoCzITLmxhenVsaS52MS5TbmFwc2hvdBI5Cghjb3VudGVycxgFIAMoCzInLmxhenVsaS52MS5TdGF0dXNSZXNwb25zZS5Db3VudGVyc0VudHJ5EiIKB3JlcGxheXMYCCADKAsyES5sYXp1bGkudjEuUmVwbGF5Gi8KDUNvdW50ZXJzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgBOgI4ASLQAQoGUmVwbGF5Eg0KBWxhYmVsGAEgASgJEg0KBXN0YXRlGAIgASgJEhUKDXBsYW5uZWRfYnl0ZXMYAyABKAESFQoNcHJlc2VudF9ieXRlcxgEIAEoARIUCgxzdG9yZWRfYnl0ZXMYBSABKAESFwoPcmVxdWVzdGVkX2J5dGVzGAYgASgBEhAKCHJlcXVlc3RzGAcgASgBEhAKCGZhaWx1cmVzGAggASgBEicKBXN0YXJ0GAkgASgLMhgubGF6dWxpLnYxLlJlcGxheU1lYXN1cmUihQEKDVJlcGxheU1lYXN1cmUSFQoNdG91Y2hlZF9ieXRlcxgBIAEoARIRCgloaXRfYnl0ZXMYAiABKAESEgoKbGF0ZV9ieXRlcxgDIAEoARITCgt3YXN0ZV9ieXRlcxgEIAEoARIOCgZyZWNhbGwYBSABKAESEQoJcHJlY2lzaW9uGAYgASgBIkoKCkxhZGRlclN0ZXASDAoEbmFtZRgBIAEoCRIOCgZ1c2FibGUYAiABKAgSDgoGY2hvc2VuGAMgASgIEg4KBmRldGFpbBgEIAEoCSL+AQoFTGF5ZXISDgoGZGlnZXN0GAEgASgJEg4KBm51bWJlchgCIAEoARIOCgZmb3JtYXQYAyABKAkSEQoJcmVmZXJlbmNlGAQgASgJEhIKCmJsb2JfYnl0ZXMYBSABKAESEgoKZGF0YV9ieXRlcxgGIAEoARIUCgxjYWNoZWRfYnl0ZXMYByABKAESDQoFdW5pdHMYCCABKAESFAoMY2FjaGVkX3VuaXRzGAkgASgBEhUKDWZldGNoZWRfYnl0ZXMYCiABKAESEgoKbW91bnRfa2luZBgLIAEoCRIQCghjb21wbGV0ZRgMIAEoCBISCgpsYXN0X2Vycm9yGA0gASgJIpoBCghTbmFwc2hvdBIMCgRuYW1lGAEgASgJEg4KBnBhcmVudBgCIAEoCRIMCgRraW5kGAMgASgJEgwKBGxhenkYBCABKAgSFAoMbGF5ZXJfZGlnZXN0GAUgASgJEhEKCXJlZmVyZW5jZRgGIAEoCRIXCg9mYWxsYmFja19yZWFzb24YByABKAkSEgoKY3JlYXRlZF9hdBgIIAEoCSIfCg5FeHBsYWluUmVxdWVzdBINCgVxdWVyeRgBIAEoCSJLCg9FeHBsYWluUmVzcG9uc2USDQoFcXVlcnkYASABKAkSKQoGbGF5ZXJzGAIgAygLMhkubGF6dWxpLnYxLkV4cGxhaW5lZExheWVyIpYCCg5FeHBsYWluZWRMYXllchIQCghzbmFwc2hvdBgBIAEoCRIUCgxsYXllcl9kaWdlc3QYAiABKAkSEQoJcmVmZXJlbmNlGAMgASgJEgwKBGxhenkYBCABKAgSDgoGZm9ybWF0GAUgASgJEg4KBnJlYXNvbhgGIAEoCRIMCgRoaW50GAcgASgJEhUKDWZldGNoZWRfYnl0ZXMYCCABKAESFAoMY2FjaGVkX2J5dGVzGAkgASgBEhIKCmRhdGFfYnl0ZXMYCiABKAESEgoKYmxvYl9ieXRlcxgLIAEoARISCgptb3VudF9raW5kGAwgASgJEhAKCGNvbXBsZXRlGA0gASgIEhIKCmxhc3RfZXJyb3IYDiABKAkiIQoOQ29sbGVjdFJlcXVlc3QSDwoHZHJ5X3J1bhgBIAEoCCL2AQoPQ29sbGVjdFJlc3BvbnNlEjgKB3JlbW92ZWQYASADKAsyJy5sYXp1bGkudjEuQ29sbGVjdFJlc3BvbnNlLlJlbW92ZWRFbnRyeRITCgtieXRlc19mcmVlZBgCIAEoARISCgpub2Rlc19zZWVuGAMgASgBEhMKC2R1cmF0aW9uX21zGAQgASgBEikKC3VucmVhY2hhYmxlGAUgAygLMhQubGF6dWxpLnYxLkdyYXBoTm9kZRIQCghsZWZ0X291dBgGIAEoARouCgxSZW1vdmVkRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgBOgI4ASI5CglHcmFwaE5vZGUSDAoEdHlwZRgBIAEoCRIRCgluYW1lc3BhY2UYAiABKAkSCwoDa2V5GAMgASgJIh0KCldoeVJlcXVlc3QSDwoHc3ViamVjdBgBIAEoCSJCCgtXaHlSZXNwb25zZRIPCgdzdWJqZWN0GAEgASgJEiIKBWZvdW5kGAIgAygLMhMubGF6dWxpLnYxLktlcHROb2RlIlEKCEtlcHROb2RlEiIKBG5vZGUYASABKAsyFC5sYXp1bGkudjEuR3JhcGhOb2RlEiEKBHBhdGgYAiADKAsyEy5sYXp1bGkudjEuUGF0aFN0ZXAiOgoIUGF0aFN0ZXASIgoEbm9kZRgBIAEoCzIULmxhenVsaS52MS5HcmFwaE5vZGUSCgoCYnkYAiABKAky/wEKBE5vZGUSPQoGU3RhdHVzEhgubGF6dWxpLnYxLlN0YXR1c1JlcXVlc3QaGS5sYXp1bGkudjEuU3RhdHVzUmVzcG9uc2USQAoHRXhwbGFpbhIZLmxhenVsaS52MS5FeHBsYWluUmVxdWVzdBoaLmxhenVsaS52MS5FeHBsYWluUmVzcG9uc2USQAoHQ29sbGVjdBIZLmxhenVsaS52MS5Db2xsZWN0UmVxdWVzdBoaLmxhenVsaS52MS5Db2xsZWN0UmVzcG9uc2USNAoDV2h5EhUubGF6dWxpLnYxLldoeVJlcXVlc3QaFi5sYXp1bGkudjEuV2h5UmVzcG9uc2ViBnByb3RvMw");
+  fileDesc("ChRsYXp1bGkvdjEvbm9kZS5wcm90bxIJbGF6dWxpLnYxIg8KDVN0YXR1c1JlcXVlc3QixgIKDlN0YXR1c1Jlc3BvbnNlEg8KB3ZlcnNpb24YASABKAkSJQoGbGFkZGVyGAIgAygLMhUubGF6dWxpLnYxLkxhZGRlclN0ZXASIAoGbGF5ZXJzGAMgAygLMhAubGF6dWxpLnYxLkxheWVyEiYKCXNuYXBzaG90cxgEIAMoCzITLmxhenVsaS52MS5TbmFwc2hvdBI5Cghjb3VudGVycxgFIAMoCzInLmxhenVsaS52MS5TdGF0dXNSZXNwb25zZS5Db3VudGVyc0VudHJ5EiIKB3JlcGxheXMYCCADKAsyES5sYXp1bGkudjEuUmVwbGF5EiIKB2J1ZGdldHMYCSADKAsyES5sYXp1bGkudjEuQnVkZ2V0Gi8KDUNvdW50ZXJzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgBOgI4ASJiCgZCdWRnZXQSDAoEbmFtZRgBIAEoCRIPCgdzdWJqZWN0GAIgASgJEgwKBHVuaXQYAyABKAkSDAoEdXNlZBgEIAEoARINCgVsaW1pdBgFIAEoARIOCgZkZXRhaWwYBiABKAki0AEKBlJlcGxheRINCgVsYWJlbBgBIAEoCRINCgVzdGF0ZRgCIAEoCRIVCg1wbGFubmVkX2J5dGVzGAMgASgBEhUKDXByZXNlbnRfYnl0ZXMYBCABKAESFAoMc3RvcmVkX2J5dGVzGAUgASgBEhcKD3JlcXVlc3RlZF9ieXRlcxgGIAEoARIQCghyZXF1ZXN0cxgHIAEoARIQCghmYWlsdXJlcxgIIAEoARInCgVzdGFydBgJIAEoCzIYLmxhenVsaS52MS5SZXBsYXlNZWFzdXJlIoUBCg1SZXBsYXlNZWFzdXJlEhUKDXRvdWNoZWRfYnl0ZXMYASABKAESEQoJaGl0X2J5dGVzGAIgASgBEhIKCmxhdGVfYnl0ZXMYAyABKAESEwoLd2FzdGVfYnl0ZXMYBCABKAESDgoGcmVjYWxsGAUgASgBEhEKCXByZWNpc2lvbhgGIAEoASJKCgpMYWRkZXJTdGVwEgwKBG5hbWUYASABKAkSDgoGdXNhYmxlGAIgASgIEg4KBmNob3NlbhgDIAEoCBIOCgZkZXRhaWwYBCABKAki/gEKBUxheWVyEg4KBmRpZ2VzdBgBIAEoCRIOCgZudW1iZXIYAiABKAESDgoGZm9ybWF0GAMgASgJEhEKCXJlZmVyZW5jZRgEIAEoCRISCgpibG9iX2J5dGVzGAUgASgBEhIKCmRhdGFfYnl0ZXMYBiABKAESFAoMY2FjaGVkX2J5dGVzGAcgASgBEg0KBXVuaXRzGAggASgBEhQKDGNhY2hlZF91bml0cxgJIAEoARIVCg1mZXRjaGVkX2J5dGVzGAogASgBEhIKCm1vdW50X2tpbmQYCyABKAkSEAoIY29tcGxldGUYDCABKAgSEgoKbGFzdF9lcnJvchgNIAEoCSKaAQoIU25hcHNob3QSDAoEbmFtZRgBIAEoCRIOCgZwYXJlbnQYAiABKAkSDAoEa2luZBgDIAEoCRIMCgRsYXp5GAQgASgIEhQKDGxheWVyX2RpZ2VzdBgFIAEoCRIRCglyZWZlcmVuY2UYBiABKAkSFwoPZmFsbGJhY2tfcmVhc29uGAcgASgJEhIKCmNyZWF0ZWRfYXQYCCABKAkiHwoORXhwbGFpblJlcXVlc3QSDQoFcXVlcnkYASABKAkiSwoPRXhwbGFpblJlc3BvbnNlEg0KBXF1ZXJ5GAEgASgJEikKBmxheWVycxgCIAMoCzIZLmxhenVsaS52MS5FeHBsYWluZWRMYXllciKWAgoORXhwbGFpbmVkTGF5ZXISEAoIc25hcHNob3QYASABKAkSFAoMbGF5ZXJfZGlnZXN0GAIgASgJEhEKCXJlZmVyZW5jZRgDIAEoCRIMCgRsYXp5GAQgASgIEg4KBmZvcm1hdBgFIAEoCRIOCgZyZWFzb24YBiABKAkSDAoEaGludBgHIAEoCRIVCg1mZXRjaGVkX2J5dGVzGAggASgBEhQKDGNhY2hlZF9ieXRlcxgJIAEoARISCgpkYXRhX2J5dGVzGAogASgBEhIKCmJsb2JfYnl0ZXMYCyABKAESEgoKbW91bnRfa2luZBgMIAEoCRIQCghjb21wbGV0ZRgNIAEoCBISCgpsYXN0X2Vycm9yGA4gASgJIiEKDkNvbGxlY3RSZXF1ZXN0Eg8KB2RyeV9ydW4YASABKAgi9gEKD0NvbGxlY3RSZXNwb25zZRI4CgdyZW1vdmVkGAEgAygLMicubGF6dWxpLnYxLkNvbGxlY3RSZXNwb25zZS5SZW1vdmVkRW50cnkSEwoLYnl0ZXNfZnJlZWQYAiABKAESEgoKbm9kZXNfc2VlbhgDIAEoARITCgtkdXJhdGlvbl9tcxgEIAEoARIpCgt1bnJlYWNoYWJsZRgFIAMoCzIULmxhenVsaS52MS5HcmFwaE5vZGUSEAoIbGVmdF9vdXQYBiABKAEaLgoMUmVtb3ZlZEVudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoAToCOAEiOQoJR3JhcGhOb2RlEgwKBHR5cGUYASABKAkSEQoJbmFtZXNwYWNlGAIgASgJEgsKA2tleRgDIAEoCSIdCgpXaHlSZXF1ZXN0Eg8KB3N1YmplY3QYASABKAkiQgoLV2h5UmVzcG9uc2USDwoHc3ViamVjdBgBIAEoCRIiCgVmb3VuZBgCIAMoCzITLmxhenVsaS52MS5LZXB0Tm9kZSJRCghLZXB0Tm9kZRIiCgRub2RlGAEgASgLMhQubGF6dWxpLnYxLkdyYXBoTm9kZRIhCgRwYXRoGAIgAygLMhMubGF6dWxpLnYxLlBhdGhTdGVwIjoKCFBhdGhTdGVwEiIKBG5vZGUYASABKAsyFC5sYXp1bGkudjEuR3JhcGhOb2RlEgoKAmJ5GAIgASgJMv8BCgROb2RlEj0KBlN0YXR1cxIYLmxhenVsaS52MS5TdGF0dXNSZXF1ZXN0GhkubGF6dWxpLnYxLlN0YXR1c1Jlc3BvbnNlEkAKB0V4cGxhaW4SGS5sYXp1bGkudjEuRXhwbGFpblJlcXVlc3QaGi5sYXp1bGkudjEuRXhwbGFpblJlc3BvbnNlEkAKB0NvbGxlY3QSGS5sYXp1bGkudjEuQ29sbGVjdFJlcXVlc3QaGi5sYXp1bGkudjEuQ29sbGVjdFJlc3BvbnNlEjQKA1doeRIVLmxhenVsaS52MS5XaHlSZXF1ZXN0GhYubGF6dWxpLnYxLldoeVJlc3BvbnNlYgZwcm90bzM");
 
 /**
  * @generated from message lazuli.v1.StatusRequest
@@ -66,6 +66,11 @@ export type StatusResponse = Message<"lazuli.v1.StatusResponse"> & {
    * @generated from field: repeated lazuli.v1.Replay replays = 8;
    */
   replays: Replay[];
+
+  /**
+   * @generated from field: repeated lazuli.v1.Budget budgets = 9;
+   */
+  budgets: Budget[];
 };
 
 /**
@@ -74,6 +79,60 @@ export type StatusResponse = Message<"lazuli.v1.StatusResponse"> & {
  */
 export const StatusResponseSchema: GenMessage<StatusResponse> = /*@__PURE__*/
   messageDesc(file_lazuli_v1_node, 1);
+
+/**
+ * How much of something this process uses, and may use.
+ *
+ * @generated from message lazuli.v1.Budget
+ */
+export type Budget = Message<"lazuli.v1.Budget"> & {
+  /**
+   * "disk", "in-flight" (bytes that requests hold in memory), "descriptors", or "requests" that run at a host.
+   *
+   * @generated from field: string name = 1;
+   */
+  name: string;
+
+  /**
+   * Origin of the host of "requests".
+   *
+   * @generated from field: string subject = 2;
+   */
+  subject: string;
+
+  /**
+   * "bytes" or "count".
+   *
+   * @generated from field: string unit = 3;
+   */
+  unit: string;
+
+  /**
+   * @generated from field: double used = 4;
+   */
+  used: number;
+
+  /**
+   * 0: no limit.
+   *
+   * @generated from field: double limit = 5;
+   */
+  limit: number;
+
+  /**
+   * What else there is to know, for people.
+   *
+   * @generated from field: string detail = 6;
+   */
+  detail: string;
+};
+
+/**
+ * Describes the message lazuli.v1.Budget.
+ * Use `create(BudgetSchema)` to create a new message.
+ */
+export const BudgetSchema: GenMessage<Budget> = /*@__PURE__*/
+  messageDesc(file_lazuli_v1_node, 2);
 
 /**
  * A plan of reads that a start is expected to make. Decoded bytes unless said otherwise.
@@ -142,7 +201,7 @@ export type Replay = Message<"lazuli.v1.Replay"> & {
  * Use `create(ReplaySchema)` to create a new message.
  */
 export const ReplaySchema: GenMessage<Replay> = /*@__PURE__*/
-  messageDesc(file_lazuli_v1_node, 2);
+  messageDesc(file_lazuli_v1_node, 3);
 
 /**
  * What a replay was good for, by the first traced start behind it.
@@ -196,7 +255,7 @@ export type ReplayMeasure = Message<"lazuli.v1.ReplayMeasure"> & {
  * Use `create(ReplayMeasureSchema)` to create a new message.
  */
 export const ReplayMeasureSchema: GenMessage<ReplayMeasure> = /*@__PURE__*/
-  messageDesc(file_lazuli_v1_node, 3);
+  messageDesc(file_lazuli_v1_node, 4);
 
 /**
  * @generated from message lazuli.v1.LadderStep
@@ -234,7 +293,7 @@ export type LadderStep = Message<"lazuli.v1.LadderStep"> & {
  * Use `create(LadderStepSchema)` to create a new message.
  */
 export const LadderStepSchema: GenMessage<LadderStep> = /*@__PURE__*/
-  messageDesc(file_lazuli_v1_node, 4);
+  messageDesc(file_lazuli_v1_node, 5);
 
 /**
  * A layer in the engine.
@@ -327,7 +386,7 @@ export type Layer = Message<"lazuli.v1.Layer"> & {
  * Use `create(LayerSchema)` to create a new message.
  */
 export const LayerSchema: GenMessage<Layer> = /*@__PURE__*/
-  messageDesc(file_lazuli_v1_node, 5);
+  messageDesc(file_lazuli_v1_node, 6);
 
 /**
  * @generated from message lazuli.v1.Snapshot
@@ -387,7 +446,7 @@ export type Snapshot = Message<"lazuli.v1.Snapshot"> & {
  * Use `create(SnapshotSchema)` to create a new message.
  */
 export const SnapshotSchema: GenMessage<Snapshot> = /*@__PURE__*/
-  messageDesc(file_lazuli_v1_node, 6);
+  messageDesc(file_lazuli_v1_node, 7);
 
 /**
  * @generated from message lazuli.v1.ExplainRequest
@@ -406,7 +465,7 @@ export type ExplainRequest = Message<"lazuli.v1.ExplainRequest"> & {
  * Use `create(ExplainRequestSchema)` to create a new message.
  */
 export const ExplainRequestSchema: GenMessage<ExplainRequest> = /*@__PURE__*/
-  messageDesc(file_lazuli_v1_node, 7);
+  messageDesc(file_lazuli_v1_node, 8);
 
 /**
  * @generated from message lazuli.v1.ExplainResponse
@@ -430,7 +489,7 @@ export type ExplainResponse = Message<"lazuli.v1.ExplainResponse"> & {
  * Use `create(ExplainResponseSchema)` to create a new message.
  */
 export const ExplainResponseSchema: GenMessage<ExplainResponse> = /*@__PURE__*/
-  messageDesc(file_lazuli_v1_node, 8);
+  messageDesc(file_lazuli_v1_node, 9);
 
 /**
  * @generated from message lazuli.v1.ExplainedLayer
@@ -520,7 +579,7 @@ export type ExplainedLayer = Message<"lazuli.v1.ExplainedLayer"> & {
  * Use `create(ExplainedLayerSchema)` to create a new message.
  */
 export const ExplainedLayerSchema: GenMessage<ExplainedLayer> = /*@__PURE__*/
-  messageDesc(file_lazuli_v1_node, 9);
+  messageDesc(file_lazuli_v1_node, 10);
 
 /**
  * @generated from message lazuli.v1.CollectRequest
@@ -539,7 +598,7 @@ export type CollectRequest = Message<"lazuli.v1.CollectRequest"> & {
  * Use `create(CollectRequestSchema)` to create a new message.
  */
 export const CollectRequestSchema: GenMessage<CollectRequest> = /*@__PURE__*/
-  messageDesc(file_lazuli_v1_node, 10);
+  messageDesc(file_lazuli_v1_node, 11);
 
 /**
  * @generated from message lazuli.v1.CollectResponse
@@ -591,7 +650,7 @@ export type CollectResponse = Message<"lazuli.v1.CollectResponse"> & {
  * Use `create(CollectResponseSchema)` to create a new message.
  */
 export const CollectResponseSchema: GenMessage<CollectResponse> = /*@__PURE__*/
-  messageDesc(file_lazuli_v1_node, 11);
+  messageDesc(file_lazuli_v1_node, 12);
 
 /**
  * A thing that can be kept or collected.
@@ -626,7 +685,7 @@ export type GraphNode = Message<"lazuli.v1.GraphNode"> & {
  * Use `create(GraphNodeSchema)` to create a new message.
  */
 export const GraphNodeSchema: GenMessage<GraphNode> = /*@__PURE__*/
-  messageDesc(file_lazuli_v1_node, 12);
+  messageDesc(file_lazuli_v1_node, 13);
 
 /**
  * @generated from message lazuli.v1.WhyRequest
@@ -645,7 +704,7 @@ export type WhyRequest = Message<"lazuli.v1.WhyRequest"> & {
  * Use `create(WhyRequestSchema)` to create a new message.
  */
 export const WhyRequestSchema: GenMessage<WhyRequest> = /*@__PURE__*/
-  messageDesc(file_lazuli_v1_node, 13);
+  messageDesc(file_lazuli_v1_node, 14);
 
 /**
  * @generated from message lazuli.v1.WhyResponse
@@ -667,7 +726,7 @@ export type WhyResponse = Message<"lazuli.v1.WhyResponse"> & {
  * Use `create(WhyResponseSchema)` to create a new message.
  */
 export const WhyResponseSchema: GenMessage<WhyResponse> = /*@__PURE__*/
-  messageDesc(file_lazuli_v1_node, 14);
+  messageDesc(file_lazuli_v1_node, 15);
 
 /**
  * @generated from message lazuli.v1.KeptNode
@@ -691,7 +750,7 @@ export type KeptNode = Message<"lazuli.v1.KeptNode"> & {
  * Use `create(KeptNodeSchema)` to create a new message.
  */
 export const KeptNodeSchema: GenMessage<KeptNode> = /*@__PURE__*/
-  messageDesc(file_lazuli_v1_node, 15);
+  messageDesc(file_lazuli_v1_node, 16);
 
 /**
  * @generated from message lazuli.v1.PathStep
@@ -715,7 +774,7 @@ export type PathStep = Message<"lazuli.v1.PathStep"> & {
  * Use `create(PathStepSchema)` to create a new message.
  */
 export const PathStepSchema: GenMessage<PathStep> = /*@__PURE__*/
-  messageDesc(file_lazuli_v1_node, 16);
+  messageDesc(file_lazuli_v1_node, 17);
 
 /**
  * What this node holds and why. Sizes and counts are doubles: exact up to 2^53, and plain numbers in JSON.
