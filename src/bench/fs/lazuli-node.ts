@@ -1,9 +1,12 @@
 import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { createClient, type Client as RpcClient } from "@connectrpc/connect";
+import { Node, type StatusResponse } from "../../../gen/lazuli/v1/node_pb.js";
 import { type Client, connect } from "../../client/index.js";
+import { grpcOverSocket } from "../../daemon/index.js";
 import { loadBinding } from "../../fuse/index.js";
-import { mountAll, unmountAll } from "../../mounts/index.js";
-import { type Cleanup, command, startService, unmountBelow } from "../tools/index.js";
+import { mountAll, readMountInfo, unmountAll } from "../../mounts/index.js";
+import { type Cleanup, startService, unmountBelow } from "../tools/index.js";
 
 const NAMESPACE = "bench";
 /** Its name in lazuli's daemon, where it stands in containerd's place. */
@@ -23,13 +26,13 @@ export interface LazuliNodeOptions {
 /** A lazuli of its own on one rung of the ladder, with a snapshotter on local files beside it. */
 export class LazuliNode {
   readonly #client: Client;
-  readonly #config: string;
+  readonly #node: RpcClient<typeof Node>;
   readonly #options: LazuliNodeOptions;
   #mounts = 0;
 
-  private constructor(client: Client, config: string, options: LazuliNodeOptions) {
+  private constructor(client: Client, node: RpcClient<typeof Node>, options: LazuliNodeOptions) {
     this.#client = client;
-    this.#config = config;
+    this.#node = node;
     this.#options = options;
   }
 
@@ -56,7 +59,9 @@ export class LazuliNode {
     });
     const client = connect({ address: socket, namespace: NAMESPACE, fifoFolder: at("fifo") });
     cleanup.add(() => client[Symbol.dispose]());
-    return new LazuliNode(client, config, options);
+    const connection = grpcOverSocket(socket);
+    cleanup.add(() => connection[Symbol.dispose]());
+    return new LazuliNode(client, createClient(Node, connection.transport), options);
   }
 
   async pull(reference: string, snapshotter: string): Promise<void> {
@@ -84,18 +89,16 @@ export class LazuliNode {
     return target;
   }
 
-  async status(): Promise<NodeStatus> {
-    const [executable, ...words] = this.#options.program;
-    const args = [...words, "status", "--json", "--config", this.#config];
-    return JSON.parse(
-      (await command(executable!, args, { signal: this.#options.signal })).stdout,
-    ) as NodeStatus;
+  async status(): Promise<StatusResponse> {
+    return await this.#node.status({}, { signal: this.#options.signal });
   }
-}
 
-/** What is read here of `lazuli status --json`. */
-export interface NodeStatus {
-  readonly layers: readonly { readonly mountKind: string; readonly complete: boolean }[];
-  readonly ladder: readonly { readonly name: string; readonly chosen: boolean }[];
-  readonly counters: Readonly<Record<string, number | undefined>>;
+  /** Whether all lazy layers have their mount on local data, which new users of them get. */
+  async isLocal(): Promise<boolean> {
+    const layers = join(this.#options.folder, "state", "layers");
+    const local = (await readMountInfo()).filter(
+      ({ target }) => target.startsWith(`${layers}/`) && target.endsWith("c"),
+    );
+    return local.length >= (await this.status()).layers.length;
+  }
 }

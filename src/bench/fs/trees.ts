@@ -3,7 +3,7 @@ import { delay } from "../../async/index.js";
 import { LazuliError } from "../../errors/index.js";
 import { type Cleanup, command } from "../tools/index.js";
 import { fuseNativeMissing, mountFuseNative } from "./fuse-native.js";
-import { LAZY_SNAPSHOTTER, LazuliNode, LOCAL_SNAPSHOTTER, type NodeStatus } from "./lazuli-node.js";
+import { LAZY_SNAPSHOTTER, LazuliNode, LOCAL_SNAPSHOTTER } from "./lazuli-node.js";
 
 /** A tree equal to the image's, on a file system of somebody else's. */
 export interface PeerTree {
@@ -35,7 +35,7 @@ export interface PrepareTreesOptions {
   readonly signal: AbortSignal;
 }
 
-const LOCAL_TRIES = 200;
+const LOCAL_TRIES = 150;
 const LOCAL_PAUSE_MS = 100;
 
 /** The same tree several times, all of its bytes on this machine, the baseline first. */
@@ -57,7 +57,8 @@ export async function prepareTrees(options: PrepareTreesOptions): Promise<Trees>
     await node.pull(reference, LAZY_SNAPSHOTTER);
     const folder = await node.mount(reference, LAZY_SNAPSHOTTER);
     await readAll(folder, signal);
-    const messages = async (): Promise<number> => messagesOf(await node.status());
+    const messages = async (): Promise<number> =>
+      (await node.status()).counters["lazuli_fuse_messages_total"] ?? 0;
     trees.push({
       name: rung === "erofs" ? "lazuli, EROFS over FUSE" : "lazuli, FUSE tree",
       folder,
@@ -100,15 +101,10 @@ async function readAll(folder: string, signal: AbortSignal): Promise<void> {
 /** Complete layers get their own mount when all is checked, a while after the last byte. */
 async function untilLocal(node: LazuliNode, signal: AbortSignal): Promise<boolean> {
   for (let attempt = 0; attempt < LOCAL_TRIES; attempt += 1) {
-    const { layers } = await node.status();
-    if (layers.every(({ mountKind, complete }) => complete && mountKind.includes("local"))) return true;
+    if (await node.isLocal()) return true;
     await delay(LOCAL_PAUSE_MS, { signal });
   }
   return false;
-}
-
-function messagesOf({ counters }: NodeStatus): number {
-  return Number(counters["lazuli_fuse_messages_total"] ?? 0);
 }
 
 async function fuseNativeTree(
