@@ -19,6 +19,9 @@ import { blobCodec, indexTar, type MakeIndexer, type ReadLayerOptions } from "./
 export interface BuildFineOptions extends ReadLayerOptions {
   readonly makeIndexer: MakeIndexer;
   readonly compress: NativeBinding["compressFrame"];
+  /** FINE_SPAN_BYTES and FINE_LEAF_BYTES unless given; the one is a multiple of the other. */
+  readonly spanSizeBytes?: number;
+  readonly leafSizeBytes?: number;
 }
 
 export interface BuiltFine {
@@ -42,15 +45,16 @@ const NO_WINDOW = { offset: 0, length: 0, crc: 0, sha256: Buffer.alloc(32) };
  */
 export async function buildFine(options: BuildFineOptions): Promise<BuiltFine> {
   const { blob, makeIndexer, compress } = options;
+  const { spanSizeBytes = FINE_SPAN_BYTES, leafSizeBytes = FINE_LEAF_BYTES } = options;
   if (digestAlgorithm(blob.digest) !== "sha256") throw refuse("fine-digest", "its digest is none of sha256");
   const codec = await blobCodec(options);
   const indexer = makeIndexer({
     codec,
     dataFd: undefined,
-    spanSizeBytes: FINE_SPAN_BYTES,
+    spanSizeBytes,
     keepWindows: codec === "gzip",
-    dataSizeMax: FINE_SPAN_BYTES * SPANS_MAX,
-    leafSizeBytes: FINE_LEAF_BYTES,
+    dataSizeMax: spanSizeBytes * SPANS_MAX,
+    leafSizeBytes,
   });
   const indexed = await indexTar({ ...options, indexer });
   const { dataSize, tarHeaders, leafDigests } = indexed;
@@ -61,7 +65,7 @@ export async function buildFine(options: BuildFineOptions): Promise<BuiltFine> {
     layer: blob.digest,
     blobSize: blob.size,
     dataSize,
-    leafSize: FINE_LEAF_BYTES,
+    leafSize: leafSizeBytes,
     spans,
     leaves: leafDigests,
     packedTree: await compress(tarHeaders, LEVEL),

@@ -1,13 +1,16 @@
-import { readFile, rename } from "node:fs/promises";
+import { readFile, rename, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { parseDigest } from "../../src/bytes/index.js";
+import { type Digest, parseDigest, sha256 } from "../../src/bytes/index.js";
+import { LazuliError } from "../../src/errors/index.js";
+import { loadBinding } from "../../src/fuse/index.js";
 import type { LayerIndexSource } from "../../src/layer/index.js";
 import { mediaTypes, parseManifest } from "../../src/oci/index.js";
 import { embeddedSociIndexes, parseSociIndex } from "../../src/soci/index.js";
+import { buildFine } from "../../src/transfer/build-fine.js";
 import { command } from "../../testing/rig/command.js";
 import { writeOciArchive } from "../../testing/rig/oci-archive.js";
 import { type ConversionRequest, conversionRig } from "../../testing/transfer/converted.js";
-import { fileFacts } from "./file-source.js";
+import { FileSource, fileFacts } from "./file-source.js";
 
 export const matrixFormats = [
   "estargz",
@@ -18,6 +21,9 @@ export const matrixFormats = [
   "gzip",
   "zstd",
   "tar",
+  "fine-gzip",
+  "fine-zstd",
+  "fine-tar",
 ] as const;
 export type MatrixFormat = (typeof matrixFormats)[number];
 
@@ -31,11 +37,20 @@ export const engineFormats: Readonly<Record<MatrixFormat, string>> = {
   gzip: "gzip",
   zstd: "zstd",
   tar: "tar",
+  "fine-gzip": "fine",
+  "fine-zstd": "fine",
+  "fine-tar": "fine",
 };
 
 /** A layer in one of the formats, or the reason why it can't be in it. */
 export type MatrixLayer =
-  | { readonly path: string; readonly mediaType: string; readonly index: LayerIndexSource }
+  | {
+      readonly path: string;
+      readonly mediaType: string;
+      readonly index: LayerIndexSource;
+      /** A blob that lies beside it. */
+      readonly windowsPath?: string;
+    }
   | { readonly kept: string };
 
 export interface MatrixLayers extends AsyncDisposable {
@@ -108,8 +123,20 @@ export async function makeLayers(tars: readonly string[]): Promise<MatrixLayers>
     }
     return made;
   };
+  const fine = async (layers: readonly MatrixLayer[]): Promise<MatrixLayer[]> => {
+    const made: MatrixLayer[] = [];
+    for (const [at, layer] of layers.entries()) {
+      if ("kept" in layer) throw new Error(`Layer ${at} is of no format that is indexed: ${layer.kept}`);
+      made.push(await fineLayer(layer, { folder: join(out, "blobs", "sha256"), diffId: diffIds[at]! }));
+    }
+    return made;
+  };
   const twoMembers =
     'half=$(($(stat -c %s "$1") / 2)); (head -c $half "$1" | gzip -1; tail -c +$((half + 1)) "$1" | gzip -1) > "$2"';
+  const frames =
+    'split -b 50000 --filter="zstd -q -1 -c" "$1" > "$2"; [ -s "$2" ] || zstd -q -1 -f -o "$2" "$1"';
+  const gzip = await whole(mediaTypes.dockerLayerGzip, twoMembers);
+  const tar = await whole(mediaTypes.ociLayer, 'cp --reflink=auto "$1" "$2"');
   const of = {
     estargz: await packed("estargz", {
       format: "estargz",
@@ -120,9 +147,40 @@ export async function makeLayers(tars: readonly string[]): Promise<MatrixLayers>
     containers: await packed("containers", { format: "zstdchunked", dialect: "containers" }),
     "soci-gzip": await indexed("soci-gzip", source),
     "soci-tar": await indexed("soci-tar", `oci:${out}:plain`),
-    gzip: await whole(mediaTypes.dockerLayerGzip, twoMembers),
+    gzip,
     zstd: await whole(mediaTypes.ociLayerZstd, 'zstd -q -1 -o "$2" "$1"'),
-    tar: await whole(mediaTypes.ociLayer, 'cp --reflink=auto "$1" "$2"'),
+    tar,
+    "fine-gzip": await fine(gzip),
+    "fine-zstd": await fine(await whole(mediaTypes.ociLayerZstd, frames)),
+    "fine-tar": await fine(tar),
   };
   return { of, [Symbol.asyncDispose]: async () => await rig[Symbol.asyncDispose]() };
+}
+
+/** Short spans and leaves, so that small layers have several; long ones where there would be too many. */
+const FINE_SMALL = { spanSizeBytes: SPAN_BYTES, leafSizeBytes: 4096 };
+const FINE_LARGE_FROM = 512 * 1024 * 1024;
+
+/** A layer with an index of ours beside it. */
+async function fineLayer(
+  layer: { readonly path: string; readonly mediaType: string },
+  { folder, diffId }: { readonly folder: string; readonly diffId: Digest },
+): Promise<MatrixLayer> {
+  const { path, mediaType } = layer;
+  const binding = loadBinding();
+  const blob = await FileSource.open(path);
+  try {
+    const { table, windows } = await buildFine({
+      ...{ blob, diffId, ...(blob.size < FINE_LARGE_FROM / 100 ? FINE_SMALL : {}) },
+      makeIndexer: (options) => new binding.StreamIndexer(options),
+      compress: async (bytes, level) => await binding.compressFrame(bytes, level),
+    });
+    const windowsPath = join(folder, sha256(windows).slice("sha256:".length));
+    await writeFile(windowsPath, windows);
+    const load = async () => ({ table, digest: sha256(table) });
+    const index = { kind: "fine", load, diffId, otherwise: undefined } as const;
+    return { path, mediaType, index, ...(windows.length === 0 ? {} : { windowsPath }) };
+  } catch (thrown) {
+    return { kept: LazuliError.from(thrown).reason ?? String(thrown) };
+  }
 }
