@@ -135,11 +135,16 @@ export class Replay implements ReplayHandle {
     if (this.isRunning) this.#layOut();
   }
 
+  /**
+   * Whether it was about to fetch one of these units. A plan that names one for much later knows little of this start, and
+   * must not keep the link from its reads.
+   */
   expects(fetcher: LayerFetcher, { first, last }: UnitRange): boolean {
-    const planned = this.#layers.get(fetcher)?.planned;
-    if (planned === undefined || !this.isRunning) return false;
-    for (let unit = first; unit <= last; unit += 1) if (planned.has(unit)) return true;
-    return false;
+    const layer = this.#layers.get(fetcher);
+    if (layer === undefined || !this.isRunning) return false;
+    return this.#soon(this.#next).some(
+      (step) => step.layer === layer && step.first <= last && step.last >= first,
+    );
   }
 
   /** The next request in the order of need; undefined: none now, perhaps none any more. */
@@ -195,7 +200,7 @@ export class Replay implements ReplayHandle {
     const grown = this.#join({
       fetcher,
       plan: alone,
-      near: this.#neighbours(at, layer),
+      near: this.#soon(at).filter((step) => step.layer === layer),
       leadBytesMax: REPLAY_LEAD_BYTES_MAX,
     });
     const left = this.#plan.bytesMax - this.#requestedBytes;
@@ -208,19 +213,31 @@ export class Replay implements ReplayHandle {
     return { fetcher, plan, carrying: this.#carrying(fetcher, plan.firstUnit) };
   }
 
-  /** What is needed soon, of the same layer. */
-  #neighbours(from: number, layer: ReplayLayer): UnitRange[] {
-    const near: UnitRange[] = [];
+  /** What is missing of the next steps from this one on: what is on its way, and so many bytes behind it. */
+  #soon(from: number): Step[] {
+    const soon: Step[] = [];
     let bytes = 0;
     for (let at = from; at < this.#steps.length; at += 1) {
-      if (bytes > REPLAY_AHEAD_BYTES || near.length >= REPLAY_NEIGHBOURS_MAX) break;
-      const step = this.#steps[at]!;
-      const { ledger } = step.layer.fetcher;
-      if (ledger.firstWanted(step.first, step.last) === undefined) continue;
-      bytes += ledger.units.blobEnd(step.last) - ledger.units.blobOffset(step.first);
-      if (step.layer === layer) near.push(step);
+      if (bytes > REPLAY_AHEAD_BYTES || soon.length >= REPLAY_NEIGHBOURS_MAX) break;
+      const { layer, first, last } = this.#steps[at]!;
+      const { ledger } = layer.fetcher;
+      if (ledger.firstMissing(first, last) === undefined) continue;
+      const wanted = ledger.firstWanted(first, last);
+      const end =
+        wanted === undefined
+          ? last
+          : this.#lastWithin(layer, { first: wanted, last }, REPLAY_AHEAD_BYTES - bytes);
+      if (wanted !== undefined) bytes += ledger.units.blobEnd(end) - ledger.units.blobOffset(wanted);
+      soon.push({ layer, first, last: end });
     }
-    return near;
+    return soon;
+  }
+
+  /** The last unit of a range that lies within so many bytes of its begin; at least the first. */
+  #lastWithin({ fetcher }: ReplayLayer, { first, last }: UnitRange, bytesMax: number): number {
+    const { units } = fetcher.ledger;
+    const beyond = units.firstAtBlobOffset(units.blobOffset(first) + Math.max(1, bytesMax));
+    return Math.min(last, Math.max(first, beyond - 1));
   }
 
   #join(options: {

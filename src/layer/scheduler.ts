@@ -113,7 +113,7 @@ export class Scheduler {
       this.#hungry.add(fetcher);
       this.#fill.add(fetcher);
       this.#fill.touched(fetcher);
-      if (isWaiting) this.#makeWay(isExpected);
+      if (isWaiting) this.#makeWay({ alsoReplays: false });
     }
     this.wake();
   }
@@ -203,6 +203,8 @@ export class Scheduler {
           continue;
         }
         this.#start(fetcher, request, "demand");
+        // No replay had got there.
+        this.#makeWay({ alsoReplays: true });
         hasStarted = true;
         // The next look begins with the layers that had to wait.
         this.#hungry.delete(fetcher);
@@ -227,14 +229,14 @@ export class Scheduler {
     }
   }
 
-  /** A read came: what fills the link for nobody ends, unless its end is near. So does a replay that did not expect it. */
-  #makeWay(isExpected: boolean): void {
-    if (!isExpected && !this.#replays.isEmpty) this.#replays.missed();
+  /** A read came: what fills the link for nobody ends, unless its end is near. So do replays that are of no use to it. */
+  #makeWay({ alsoReplays }: { readonly alsoReplays: boolean }): void {
+    if (alsoReplays && !this.#replays.isEmpty) this.#replays.missed();
     let isFillCut = false;
     for (const [transfer, fetcher] of this.#running) {
       if (transfer.bytesLeft <= INTERRUPT_DISTANCE_BYTES) continue;
       const isFill = transfer.priority === "background" && !this.#fill.isUrgent(fetcher);
-      if (!isFill && (transfer.priority !== "prefetch" || isExpected)) continue;
+      if (!isFill && (transfer.priority !== "prefetch" || !alsoReplays)) continue;
       if (fetcher.cutIfUnwanted(transfer) && isFill) isFillCut = true;
     }
     if (isFillCut) this.#fill.wasCut();

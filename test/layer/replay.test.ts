@@ -172,25 +172,50 @@ t.test("a read that no replay expects stops it, and is served first", async (t) 
   t.ok(rig.ledger.hasAll(0, 3000));
 });
 
-t.test(
-  "a read that a replay expects stops nothing, and takes along what is expected behind it",
-  async (t) => {
-    const rig = schedulerRig({ units: 4096, unitBytes: UNIT, readaheadMaxBytes: 4 * MIB });
-    rig.source.hold();
-    replay(rig, planOf([part(rig, [0, 1023]), part(rig, [3000, 3003], [3005, 3008])]));
-    await settle();
-    t.equal(rig.scheduler.figures.prefetchRequests, 4);
-    rig.miss(1n, 3000);
-    await settle();
-    t.match(rig.scheduler.figures, { prefetchRequests: 4, demandRequests: 1 });
-    t.same(asked(rig).at(-1), [3000, 3008], "and not what happens to lie there");
-    rig.source.release();
-    await settle();
-    rig.miss(2n, 3009);
-    await settle();
-    t.equal(rig.source.requests.at(-1)?.length, 2 * MIB + UNIT, "who goes on reading gets readahead");
-  },
-);
+t.test("a read whose bytes a replay is bringing stops nothing", async (t) => {
+  const rig = schedulerRig({ units: 4096, unitBytes: UNIT });
+  rig.source.hold();
+  replay(rig, planOf([part(rig, [0, 1023])]));
+  await settle();
+  rig.miss(1n, 40);
+  await settle();
+  t.match(rig.scheduler.figures, { prefetchRequests: 4, demandRequests: 0, waitingReads: 1 });
+  rig.source.release();
+  await settle();
+  t.equal(rig.fetcher.waitingReads, 0);
+  t.equal(rig.source.fetchedBytes, 16 * MIB, "each byte once");
+});
+
+t.test("a read of what a plan names for much later is treated as if it named it not", async (t) => {
+  const rig = schedulerRig({ units: 4096, unitBytes: UNIT, readaheadMaxBytes: 4 * MIB });
+  replay(rig, planOf([part(rig, [0, 3999])]));
+  rig.miss(1n, 3900);
+  rig.source.hold();
+  await settle();
+  t.same(asked(rig)[0], [3900, 3964], "with the readahead of an unknown place");
+  t.match(rig.scheduler.figures, { prefetchRequests: 0, demandRequests: 1 });
+  rig.source.release();
+  await settle();
+  t.ok(rig.ledger.hasAll(0, 3999), "and the replay goes on");
+});
+
+t.test("a read that a replay expects soon takes along what is expected behind it", async (t) => {
+  const rig = schedulerRig({ units: 4096, unitBytes: UNIT, readaheadMaxBytes: 4 * MIB });
+  rig.source.hold();
+  replay(rig, planOf([part(rig, [0, 1023]), part(rig, [3000, 3003], [3005, 3008])]));
+  await settle();
+  rig.source.requests.length = 0;
+  rig.miss(1n, 3000);
+  await settle();
+  t.same(asked(rig)[0], [3000, 3008], "and not what happens to lie there");
+  t.match(rig.scheduler.figures, { prefetchRequests: 2, demandRequests: 1 }, "the replay goes on with less");
+  rig.source.release();
+  await settle();
+  t.ok(rig.ledger.hasAll(0, 1023));
+  rig.miss(2n, 3009);
+  await settle();
+  t.equal(rig.source.requests.at(-1)?.length, 2 * MIB + UNIT, "who goes on reading gets readahead");
+});
 
 t.test(
   "replay() gives up when requests fail again and again, and reads don't wait for its pauses",

