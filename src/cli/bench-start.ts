@@ -46,10 +46,13 @@ export async function runBenchStart(input: CommandInput): Promise<CommandResult>
   return await writeReport(input, report);
 }
 
-/** The same command in a mount namespace of its own, where it can cover files of the machine. */
+/**
+ * The same command in a mount namespace of its own, where it can cover files of the machine. What others unmount meanwhile
+ * goes there as well: it would be held otherwise.
+ */
 async function runInside(): Promise<number> {
   const words = [process.execPath, ...process.execArgv, ...process.argv.slice(1)];
-  const child = spawn("unshare", ["--mount", "--propagation", "private", "--", ...words], {
+  const child = spawn("unshare", ["--mount", "--propagation", "slave", "--", ...words], {
     stdio: "inherit",
     env: { ...process.env, [INSIDE]: "1" },
   });

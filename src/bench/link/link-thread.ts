@@ -32,7 +32,7 @@ export class LinkThread implements AsyncDisposable {
   }
 
   /** Breaks all connections and goes on with another link. @throws UNAVAILABLE `link-failed` */
-  async set(options: NonNullable<LinkRequest["options"]>): Promise<LinkState> {
+  async set(options: Exclude<LinkRequest["options"], "end" | undefined>): Promise<LinkState> {
     return await this.#ask(options);
   }
 
@@ -42,7 +42,10 @@ export class LinkThread implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.#worker.terminate();
+    // Not terminate(): Node 20 may spin for ever in a thread that is ended with open sockets.
+    const ended = new Promise<void>((resolve) => this.#worker.once("exit", () => resolve()));
+    await this.#ask("end");
+    await ended;
   }
 
   async #ask(options: LinkRequest["options"]): Promise<LinkState> {

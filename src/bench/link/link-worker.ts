@@ -5,8 +5,8 @@ import { seededRandom } from "./random.js";
 /** A link's options as they pass between threads. */
 export interface LinkRequest {
   readonly id: number;
-  /** Undefined: the link stays as it is. */
-  readonly options: (Omit<LinkOptions, "random"> & { readonly seed: number }) | undefined;
+  /** `end`: there is no link any more, and the thread ends; undefined: the link stays as it is. */
+  readonly options: (Omit<LinkOptions, "random"> & { readonly seed: number }) | "end" | undefined;
 }
 
 /** Of the link that is now, or why there is none. */
@@ -20,8 +20,10 @@ async function answer({ id, options }: LinkRequest): Promise<LinkReply> {
   if (options !== undefined) {
     await link?.stop();
     link = undefined;
-    const { seed, ...shape } = options;
-    link = await startLink({ ...shape, random: seededRandom(seed) });
+    if (options !== "end") {
+      const { seed, ...shape } = options;
+      link = await startLink({ ...shape, random: seededRandom(seed) });
+    }
   }
   return { id, isUp: true, port: link?.port ?? 0, bytesDown: link?.bytesDown ?? 0 };
 }
@@ -30,5 +32,8 @@ const port = parentPort!;
 port.on("message", (request: LinkRequest) => {
   void answer(request)
     .catch((thrown: unknown): LinkReply => ({ id: request.id, isUp: false, message: String(thrown) }))
-    .then((reply) => port.postMessage(reply));
+    .then((reply) => {
+      port.postMessage(reply);
+      if (request.options === "end") port.close();
+    });
 });
