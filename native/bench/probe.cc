@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
@@ -81,7 +82,8 @@ Names readNames(const std::string& path) {
 
 void list(const std::string& root, const std::string& lists) {
   rootLength = root.size();
-  if (nftw(root.c_str(), noteEntry, 64, FTW_PHYS | FTW_MOUNT) != 0) fail(root);
+  // Not FTW_MOUNT: files of an overlay on several file systems have several device numbers.
+  if (nftw(root.c_str(), noteEntry, 64, FTW_PHYS) != 0) fail(root);
   std::sort(sizes.begin(), sizes.end());
   Names large;
   for (size_t i = 0; i < std::min(kLargeFiles, sizes.size()); i += 1) large.push_back(sizes[i].second);
@@ -191,9 +193,9 @@ Cost perform(const std::string& operation, const std::string& root, const std::s
   } else if (operation == "readlink") {
     if (readlink(path.c_str(), buffer, sizeof buffer) < 0) fail(path);
   } else if (operation == "xattr") {
-    // As exec(2) and `ls -l` do; that there is none is the usual answer.
+    // As exec(2) and `ls -l` do; that there is none, or that there can't be any, is an answer.
     (void)lgetxattr(path.c_str(), "security.capability", buffer, sizeof buffer);
-    if (llistxattr(path.c_str(), buffer, sizeof buffer) < 0) fail(path);
+    if (llistxattr(path.c_str(), buffer, sizeof buffer) < 0 && errno != ENOTSUP) fail(path);
   } else {
     fail("operation " + operation);
   }

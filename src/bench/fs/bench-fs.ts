@@ -42,7 +42,9 @@ export async function benchFs(options: BenchFsOptions): Promise<BenchReport> {
   });
   const reference = await serveImage({ ...options, work, cleanup });
   const { trees, notes, ladder } = await prepareTrees({ ...options, reference, work, cleanup });
-  const probe = await Probe.make({ work, tree: trees[0]!.folder, signal });
+  // An image unpacked has files that only its format needs; what lazuli shows is what all trees have.
+  const listed = trees.find(({ messages }) => messages !== undefined) ?? trees[0]!;
+  const probe = await Probe.make({ work, tree: listed.folder, signal });
   const figures = new Figures(trees, rounds);
   const failures: string[] = [];
   for (let round = 0; round < rounds; round += 1) {
@@ -114,7 +116,10 @@ async function attempt(turn: TreeTurn, operation: Operation, jobs: number): Prom
     return await probe.run({ operation: operation.name, folder: tree.folder, jobs, signal });
   } catch (thrown) {
     signal.throwIfAborted();
-    const why = LazuliError.from(thrown).message.trim().split("\n").at(-1);
+    const why = LazuliError.from(thrown)
+      .message.replace(/^.* ended with \d+:/s, "")
+      .replaceAll("\n", " ")
+      .trim();
     const text = `${tree.name}: ${operation.meaning} failed: ${why}`;
     if (!failures.includes(text)) failures.push(text);
     return undefined;

@@ -16,7 +16,7 @@ export function timeText(milliseconds: number): string {
   const size = Math.abs(milliseconds);
   if (size === 0) return "0 ms";
   if (size < 0.001) return `${digits(milliseconds * 1e6)} ns`;
-  if (size < 0.1) return `${digits(milliseconds * 1e3)} µs`;
+  if (size < 1) return `${digits(milliseconds * 1e3)} µs`;
   if (size < 1000) return `${digits(milliseconds)} ms`;
   return `${digits(milliseconds / 1000)} s`;
 }
