@@ -159,13 +159,16 @@ export class NamespacedWriter implements IngestWriter {
   }
 
   async #commitInner(inner: IngestWriter, request: Omit<CommitIngest, "size">): Promise<Digest> {
-    const { pinnedBlobs } = this.#parts;
+    const { pinnedBlobs, metadata } = this.#parts;
+    const { namespace } = this.#context;
     const { expected, labels } = request;
     const actual = inner.digest();
     const size = inner.offset;
     using _actual = await pinnedBlobs.pin(actual);
     using _expected = expected === undefined ? undefined : await pinnedBlobs.pin(expected);
     let digest = expected ?? actual;
+    // Asked before: by the time that our blob is there, another writer of the same bytes may have written the row.
+    const wasKnown = metadata.get(contents, [namespace, digest]) !== undefined;
     let isFresh = true;
     try {
       digest = await inner.commit({ size, expected, labels: {} });
@@ -175,7 +178,7 @@ export class NamespacedWriter implements IngestWriter {
     }
     stored.pass();
     // A row whose blob had been lost is whole again.
-    return await this.#record({ digest, size, labels, isHealed: isFresh });
+    return await this.#record({ digest, size, labels, isHealed: isFresh && wasKnown });
   }
 
   async #record(blob: {
