@@ -1,6 +1,6 @@
 import { mkdir, rm, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
-import { command } from "../tools/index.js";
+import { command, unmountBelow } from "../tools/index.js";
 import { type BuiltImage, SUITE, type Workload } from "../workloads/index.js";
 import { writeLayout } from "./write-layout.js";
 
@@ -22,6 +22,8 @@ export async function buildImage({ workload, folder, signal }: BuildImageOptions
   const { packages, files, user } = workload.origin;
   const [root, work] = [`${folder}.root`, `${folder}.tars`];
   const clear = async (): Promise<void> => {
+    // An interrupted mmdebstrap leaves them, and so does one whose /proc somebody still looks into.
+    await unmountBelow(root);
     for (const path of [root, work]) await rm(path, { recursive: true, force: true });
   };
   await clear();

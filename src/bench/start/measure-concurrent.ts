@@ -1,3 +1,4 @@
+import { setMaxListeners } from "node:events";
 import { linkSignals } from "../../async/index.js";
 import {
   countersOf,
@@ -17,6 +18,8 @@ export async function measureConcurrent(
   const { engine, cool } = options;
   using deadline = linkSignals([options.signal], START_MAX_MS);
   const { signal } = deadline;
+  // Each of the containers has calls that listen to it.
+  setMaxListeners(0, signal);
   const image = { ...options.image, signal };
   await cool();
   const before = await countersOf(options);
