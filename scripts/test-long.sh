@@ -13,7 +13,7 @@ export LAZULI_KILLS=$((10 * factor))
 export LAZULI_OFFLINE_LAYERS=1000
 export TAP_TIMEOUT=0
 failed=0
-for file in gc/model crash/kill crash/takeover crash/offline-start system/power-loss; do
+for file in gc/model crash/kill crash/evict crash/takeover crash/offline-start system/power-loss; do
   printf '==== %s\n' "$file"
   node --enable-source-maps "dist/test/$file.test.js" || failed=1
 done

@@ -16,13 +16,17 @@ import { bytesInFlightFor, MemoryBudget } from "../../src/layer/memory-budget.js
 import { memoryFacts } from "../../src/layer/memory-facts.js";
 import { layerPaths } from "../../src/layer/paths.js";
 import { SpaceBudget } from "../../src/layer/space-budget.js";
-import type { SpaceGroup, SpaceUser } from "../../src/layer/space-contract.js";
+import type { Space, SpaceGroup, SpaceUser } from "../../src/layer/space-contract.js";
 import { UnitTable } from "../../src/units/index.js";
 import { EngineRig, expectedHashes, hashesBelow, requestOf, until } from "../../testing/layer/engine-rig.js";
 import { FakeClock, settle } from "../../testing/layer/fake-clock.js";
 import { sampleFiles, sampleLayer } from "../../testing/layer/sample-layer.js";
+import { schedulerRig } from "../../testing/layer/scheduler-rig.js";
 
 const KIB = 1024;
+
+/** A busy machine is slow, and nothing here is about time. */
+t.setTimeout(120_000);
 
 /** A layer of units of one MiB, without files. */
 class FakeUser implements SpaceUser {
@@ -160,6 +164,61 @@ t.test("makeRoom() gives up bytes under no limit too, and keeps the disk for rea
   t.ok(space.roomFor("background") > 0);
   t.equal(await space.makeRoomForWhole(1), true);
   space.close();
+});
+
+/** Room without end; what is given up is what the test says. */
+function spaceOn(options: { readonly gives: boolean; readonly room?: number }): Space & { rounds: number } {
+  return {
+    rounds: 0,
+    roomFor: () => options.room ?? Number.POSITIVE_INFINITY,
+    admits: (bytes) => bytes <= (options.room ?? Number.POSITIVE_INFINITY),
+    reserve: () => undefined,
+    async makeRoom() {
+      this.rounds += 1;
+      return options.gives;
+    },
+  };
+}
+
+t.test("a unit that finds the disk full is fetched once more after room was made", async (t) => {
+  const space = spaceOn({ gives: true });
+  const rig = schedulerRig({ units: 8, unitBytes: 16 * KIB, space });
+  rig.plane.full.set(2, 1);
+  rig.miss(1n, 2, 3);
+  await settle();
+  t.equal(space.rounds, 1);
+  t.equal(rig.plane.failed.length, 0);
+  t.ok(rig.plane.present.has(2) && rig.plane.present.has(3));
+  t.equal(rig.fetcher.waitingReads, 0);
+});
+
+t.test("a read gets EIO where the disk stays full, and the next one starts anew", async (t) => {
+  for (const gives of [true, false]) {
+    const space = spaceOn({ gives });
+    const rig = schedulerRig({ units: 8, unitBytes: 16 * KIB, space });
+    rig.plane.full.set(2, 100);
+    rig.miss(1n, 2);
+    await settle();
+    t.equal(space.rounds, 1);
+    t.same(rig.plane.failed, [{ reads: [1n], errno: 5 }]);
+    t.match(rig.fetcher.lastError, /could not be written/);
+    rig.plane.full.clear();
+    rig.miss(2n, 2);
+    await settle();
+    t.ok(rig.plane.present.has(2), "the disk has room again");
+    t.equal(rig.plane.failed.length, 1);
+  }
+});
+
+t.test("a read fetches no more than it needs where there is little room", async (t) => {
+  const space = spaceOn({ gives: true, room: 40 * KIB });
+  const rig = schedulerRig({ units: 64, unitBytes: 16 * KIB, readaheadMaxBytes: MIB, space });
+  rig.miss(1n, 4, 5);
+  await settle();
+  t.same(
+    rig.source.requests.map(({ length }) => length),
+    [32 * KIB],
+  );
 });
 
 t.test("parseLayersInUse() finds the layers below overlays only", (t) => {

@@ -12,6 +12,8 @@ export class FakePlane implements UnitPlane {
   readonly failed: { readonly reads: readonly bigint[]; readonly errno: number }[] = [];
   /** Units whose write fails. */
   readonly broken = new Set<number>();
+  /** Units for which the disk is full, so many times more. */
+  readonly full = new Map<number, number>();
   readonly #units: UnitTable;
 
   constructor(units: UnitTable) {
@@ -40,6 +42,11 @@ export class FakePlane implements UnitPlane {
   #store(unit: number, bytes: Uint8Array, blobOffset: number): number {
     if (this.present.has(unit)) return unitOutcomes.alreadyPresent;
     if (this.broken.has(unit)) return unitOutcomes.ioError;
+    const times = this.full.get(unit) ?? 0;
+    if (times > 0) {
+      this.full.set(unit, times - 1);
+      return unitOutcomes.noSpace;
+    }
     const from = this.#units.blobOffset(unit) - blobOffset;
     const content = bytes.subarray(from, from + this.#units.dataLength(unit));
     const record = this.#units.buffer.subarray(64 + unit * 80 + 40, 64 + unit * 80 + 72);

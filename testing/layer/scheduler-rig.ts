@@ -4,6 +4,7 @@ import { LayerFetcher } from "../../src/layer/layer-fetcher.js";
 import { LazySource } from "../../src/layer/lazy-source.js";
 import { LinkEstimate } from "../../src/layer/link-estimate.js";
 import { Scheduler } from "../../src/layer/scheduler.js";
+import type { Space } from "../../src/layer/space-contract.js";
 import { UnitLedger } from "../../src/layer/unit-ledger.js";
 import { FakeClock } from "./fake-clock.js";
 import { FakePlane, rawUnits } from "./fake-plane.js";
@@ -33,6 +34,7 @@ export function schedulerRig(options: {
   readonly backgroundFill?: boolean;
   readonly fillBytesPerSecond?: number;
   readonly demandDeadlineMs?: number;
+  readonly space?: Space;
   /** Units of the first layer that an earlier process has left. */
   readonly present?: readonly number[];
 }): SchedulerRig {
@@ -60,6 +62,7 @@ export function schedulerRig(options: {
       wake: () => scheduler.wake(),
       onServed: (waitedMs) => scheduler.onServed(waitedMs),
       onChange: () => undefined,
+      space: options.space,
     });
     scheduler.add(number, fetcher);
     return { source, plane, ledger, fetcher };
