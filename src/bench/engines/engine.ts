@@ -25,7 +25,7 @@ export interface LazuliParts {
   readonly root: string;
   readonly metricsSocket: string;
   readonly configFile: string;
-  /** Runs a command of lazuli that asks this daemon. @returns what it printed */
+  /** Runs a command of lazuli that asks this daemon; that there is no such thing is no failure. @returns what it printed */
   run(words: readonly string[]): Promise<string>;
 }
 

@@ -3,6 +3,9 @@ import { join } from "node:path";
 import { command, type Service, startService } from "../tools/index.js";
 import type { LazuliParts } from "./engine.js";
 
+/** What lazuli's commands end with where there is no such thing. */
+const EXIT_NOT_FOUND = 5;
+
 /** Of lazuli's root: where it keeps profiles. */
 export const PROFILES = "profiles";
 
@@ -60,7 +63,10 @@ export async function startLazuli(options: StartLazuliOptions): Promise<RunningL
     configFile: configFile!,
     service,
     run: async (own) => {
-      const { stdout } = await command(executable!, [...words, ...own, "--config", configFile!], { signal });
+      const { stdout } = await command(executable!, [...words, ...own, "--config", configFile!], {
+        signal,
+        allow: [EXIT_NOT_FOUND],
+      });
       return stdout;
     },
   };

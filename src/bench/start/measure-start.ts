@@ -1,8 +1,10 @@
 import { linkSignals } from "../../async/index.js";
 import type { Container, Image, Task } from "../../client/index.js";
+import type { StartTrace } from "../../traces/index.js";
 import type { Engine, PullRequest } from "../engines/index.js";
 import type { Workload } from "../workloads/index.js";
 import { metricSum, processFigures } from "./process-figures.js";
+import { takeTrace } from "./take-trace.js";
 import { ContainerWatch } from "./watch-container.js";
 
 /** A start that takes longer has failed. */
@@ -31,6 +33,12 @@ export interface StartFigures {
   readonly residentBytes: number;
 }
 
+export interface MeasuredStart {
+  readonly figures: StartFigures;
+  /** Undefined: lazuli takes no part, or nothing was lazy. */
+  readonly trace: StartTrace | undefined;
+}
+
 export interface MeasureStartOptions {
   readonly engine: Engine;
   readonly workload: Workload;
@@ -45,7 +53,7 @@ export interface MeasureStartOptions {
 }
 
 /** From nothing, or from an image that is local, to a container that is ready. The container is gone afterwards. */
-export async function measureStart(options: MeasureStartOptions): Promise<StartFigures> {
+export async function measureStart(options: MeasureStartOptions): Promise<MeasuredStart> {
   const { engine, isLocal, cool } = options;
   using deadline = linkSignals([options.signal], START_MAX_MS);
   const { signal } = deadline;
@@ -64,7 +72,7 @@ export async function measureStart(options: MeasureStartOptions): Promise<StartF
     // Its last words may be on their way still.
     if (options.workload.ready.kind === "exit") await started.task.outputFinished;
     const { firstOutputMs } = started.watch;
-    return {
+    const figures: StartFigures = {
       pullMs: isLocal ? undefined : pulled - began,
       createMs: started.createdMs - pulled,
       runMs: started.runningMs - started.createdMs,
@@ -72,6 +80,7 @@ export async function measureStart(options: MeasureStartOptions): Promise<StartF
       readyMs: readyAt - began,
       ...spent,
     };
+    return { figures, trace: await takeTrace(engine, options) };
   } finally {
     await started.remove();
   }

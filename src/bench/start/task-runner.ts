@@ -1,6 +1,5 @@
 import { copyFile, mkdir } from "node:fs/promises";
 import { join } from "node:path";
-import type { StartTrace } from "../../traces/index.js";
 import type { Engine } from "../engines/index.js";
 import type { PublishedImage } from "../images/index.js";
 import type { Workload } from "../workloads/index.js";
@@ -8,9 +7,8 @@ import type { Contestant } from "./contestants.js";
 import { fastLink, type Lab } from "./lab.js";
 import { takeProfiles } from "./learn-profile.js";
 import { measureConcurrent } from "./measure-concurrent.js";
-import { type MeasureStartOptions, measureStart, type StartFigures } from "./measure-start.js";
+import { type MeasuredStart, type MeasureStartOptions, measureStart } from "./measure-start.js";
 import type { Task } from "./plan.js";
-import { takeTrace } from "./take-trace.js";
 
 export interface TaskRunnerOptions {
   readonly lab: Lab;
@@ -25,12 +23,6 @@ export interface TaskRunnerOptions {
   readonly signal: AbortSignal;
 }
 
-/** A container's part of what can be told of a task. */
-export interface TaskOutcome {
-  readonly figures: StartFigures;
-  readonly trace: StartTrace | undefined;
-}
-
 /** Measures one thing after the other, each on an engine of its own. */
 export class TaskRunner {
   readonly #options: TaskRunnerOptions;
@@ -43,7 +35,7 @@ export class TaskRunner {
   }
 
   /** @throws whatever goes wrong; nothing of it is left then */
-  async run(task: Task): Promise<TaskOutcome> {
+  async run(task: Task): Promise<MeasuredStart> {
     const { lab } = this.#options;
     const { contestant, workload } = task;
     const profiles = contestant.hasProfile ? await this.#learn(workload, contestant) : undefined;
@@ -57,7 +49,7 @@ export class TaskRunner {
     }
   }
 
-  async #measure(engine: Engine, task: Task): Promise<TaskOutcome> {
+  async #measure(engine: Engine, task: Task): Promise<MeasuredStart> {
     const { lab } = this.#options;
     const { contestant, workload } = task;
     if (task.kind === "mounted") {
@@ -72,9 +64,7 @@ export class TaskRunner {
       const figures = await measureConcurrent(measuring, task.containers);
       return { figures, trace: undefined };
     }
-    const figures = await measureStart(measuring);
-    const trace = await takeTrace(engine, measuring);
-    return { figures, trace };
+    return await measureStart(measuring);
   }
 
   /** From a start on an engine of its own, once. */
