@@ -1,18 +1,23 @@
-import { readdir, readFile } from "node:fs/promises";
+import { mkdtemp, readdir, readFile, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import t from "tap";
 import { delay } from "../../src/async/index.js";
 import { decodeTrace, type StartTrace, type Touch, traceFigures } from "../../src/traces/index.js";
 import { startRegistry } from "../../testing/registry/index.js";
 import { Cleanup } from "../../testing/rig/cleanup.js";
+import { command } from "../../testing/rig/command.js";
 import { runInContainer } from "../../testing/rig/container.js";
-import { type Lab, oddRegistry, startLab } from "../../testing/rig/lab.js";
+import { startDaemon } from "../../testing/rig/daemon.js";
+import { type Lab, oddRegistry, projectRoot, startLab } from "../../testing/rig/lab.js";
 import { statusOf } from "../../testing/rig/node-facts.js";
 import { optimiseImage } from "../../testing/rig/optimised-image.js";
 
 const TRIES = 200;
 /** Of /data/exact and /data/large. */
 const EXACT_BYTES = 4_194_304;
+/** runc knows containers of all tests that run side by side. */
+const web = `web-${process.pid}`;
 
 async function cachedBytes(lab: Lab): Promise<number> {
   return (await statusOf(lab)).layers.reduce((sum, layer) => sum + layer.cachedBytes, 0);
@@ -115,24 +120,14 @@ t.test(
     const image = `${registry.host}/odd:esgz`;
     const { containerd, snapshotter } = lab;
     await containerd.ctrRemote(["images", "rpull", "--plain-http", "--snapshotter", "lazuli", image]);
-    await t.rejects(snapshotter.lazuli(["trace", "end", "web"]), /is being recorded/);
+    await t.rejects(snapshotter.lazuli(["trace", "end", web]), /is being recorded/);
     await t.rejects(snapshotter.lazuli(["trace", "show"]), /There are no traces/);
-    await containerd.ctr([
-      "run",
-      "-d",
-      "--snapshotter",
-      "lazuli",
-      image,
-      "web",
-      "/bin/sh",
-      "-c",
-      "sleep 600",
-    ]);
-    cleanup.add(async () => {
-    await containerd.ctr(["tasks", "rm", "-f", "web"], { allow: [0, 1] });
-  });
-    const { stdout } = await snapshotter.lazuli(["trace", "end", "web"]);
-    const trace = await exported(lab, "web");
+    await containerd.ctr(["run", "-d", "--snapshotter", "lazuli", image, web, "/bin/sh", "-c", "sleep 600"]);
+    lab.cleanup.add(async () => {
+      await containerd.ctr(["tasks", "rm", "-f", web], { allow: [0, 1] });
+    });
+    const { stdout } = await snapshotter.lazuli(["trace", "end", web]);
+    const trace = await exported(lab, web);
     t.equal(stdout.trim(), trace.id);
     t.equal(trace.ended, "ready");
     t.ok(trace.touches.length > 0, "the shell was read");
@@ -142,3 +137,41 @@ t.test(
     t.same(await ids(lab), [trace.id]);
   },
 );
+
+t.test("lazuli's own daemon names the command, and records the next start too", async (t) => {
+  await using cleanup = new Cleanup();
+  const registry = await oddRegistry(cleanup);
+  const folder = await mkdtemp(join(tmpdir(), "lazuli-trace-"));
+  cleanup.add(() => rm(folder, { recursive: true, force: true }));
+  const daemon = await startDaemon({
+    folder,
+    config: '[layer]\nbackground_fill = false\n[profiles]\nuse = "off"\n[trace]\nseconds = 300',
+  });
+  cleanup.add(() => daemon.stop());
+  const env = { CONTAINERD_ADDRESS: daemon.address, LAZULI_LOGS: join(folder, "logs") };
+  const lazuli = async (...words: string[]): Promise<string> =>
+    (await command(join(projectRoot, "bin", "lazuli"), words, { env })).stdout;
+  const trace = async (...words: string[]): Promise<string> =>
+    await lazuli("trace", ...words, "--address", daemon.address);
+  const image = `${registry.host}/odd:esgz`;
+  const words = ["/bin/sh", "-c", "cat /data/keep"];
+  t.equal(await lazuli("run", "--name", web, image, ...words), "keep\n");
+  await trace("end", web);
+  const first = decodeTrace(Buffer.from(await trace("export", web)));
+  t.same(first.command, words);
+  t.equal(first.reference, image);
+  t.match(first.manifest, /^sha256:/);
+  t.ok(first.touches.length > 0);
+  await lazuli("rm", web);
+  await command("sh", ["-c", "sync; echo 3 > /proc/sys/vm/drop_caches"]);
+  t.equal(await lazuli("run", "--name", `${web}-again`, image, ...words), "keep\n");
+  await trace("end", `${web}-again`);
+  await lazuli("rm", `${web}-again`);
+  const second = decodeTrace(Buffer.from(await trace("export")));
+  t.not(second.id, first.id);
+  t.ok(second.touches.length > 0);
+  t.ok(
+    second.touches.every(({ waitedMs }) => waitedMs === 0),
+    "all is here by now",
+  );
+});
