@@ -4,10 +4,10 @@ import { digestFileName } from "../bytes/index.js";
 import { failedPrecondition } from "../errors/index.js";
 import { FileMaps } from "../layer/index.js";
 import {
+  coldPart,
   decodeProfile,
   encodeProfile,
   idOf,
-  isCold,
   type KeptProfile,
   medianOf,
   mergeStart,
@@ -109,7 +109,8 @@ export async function learnProfiles(input: CommandInput, [image]: readonly strin
     if (repositoryOf(trace.reference) !== repository) continue;
     const start = await readsOf(trace, { files, signal });
     const before = learnt.get(idOf(start));
-    if (isCold(before, start)) learnt.set(idOf(start), mergeStart(before, start));
+    const cold = coldPart(before, start);
+    if (cold.reads.length > 0) learnt.set(idOf(start), mergeStart(before, cold));
     else passed += 1;
   }
   if (learnt.size === 0) {

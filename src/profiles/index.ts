@@ -21,7 +21,7 @@ export { KnownImages } from "./known-images.js";
 export { readsOf, repositoryOf } from "./learn-start.js";
 export { LEARNS_WAITING_MAX, PROFILE_BYTES_MAX, PROFILES_MAX } from "./limits.js";
 export { medianOf } from "./median.js";
-export { isCold, mergeStart, usedEntries } from "./merge-starts.js";
+export { coldPart, mergeStart, usedEntries } from "./merge-starts.js";
 export { partsOf, ReplayPlanner } from "./plan-replay.js";
 export { decodeProfile, encodeProfile, PROFILE_MEDIA_TYPE } from "./profile-document.js";
 export { type LearntStart, ProfileLearner } from "./profile-learner.js";

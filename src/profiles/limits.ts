@@ -20,8 +20,8 @@ export const STARTS_SIFTED = 3;
 /** What a smaller part of the starts read is left out then. */
 export const STARTS_PART_MIN = 0.4;
 /**
- * A start that read less than this part of what its profile has was a warm one: the kernel answers what it has read
- * before, and nobody sees it. It tells nothing.
+ * A start that read less than this part of what its profile has of a layer found that layer warm: the kernel answers what
+ * it has read before, and nobody sees it. It tells nothing of the layer.
  */
 export const COLD_PART_MIN = 0.5;
 /** Linux PATH_MAX and NAME_MAX. */

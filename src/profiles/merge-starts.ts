@@ -1,3 +1,4 @@
+import type { Digest } from "../bytes/index.js";
 import type { Profile, ProfileEntry, ProfileFile, StartRead, StartReads } from "./contract.js";
 import {
   COLD_PART_MIN,
@@ -22,21 +23,42 @@ export function mergeStart(before: Profile | undefined, start: StartReads): Prof
   return merged.profile();
 }
 
-/** Whether a start tells something: it read about as much as those before it. */
-export function isCold(before: Profile | undefined, start: StartReads): boolean {
-  const bytes = start.reads.reduce((sum, { length }) => sum + length, 0);
-  if (before === undefined) return bytes > 0;
-  const known = usedEntries(before).reduce((sum, { length }) => sum + length, 0);
-  return bytes > 0 && bytes >= known * COLD_PART_MIN;
+/**
+ * What a start tells something by: the reads of those layers of which it read about as much as those before it. The others
+ * were warm, by the kernel's cache or on the local disk, where nobody sees what is read.
+ */
+export function coldPart(before: Profile | undefined, start: StartReads): StartReads {
+  const known = new Map<Digest, number>();
+  for (const { file, length } of before === undefined ? [] : usedEntries(before)) {
+    const layer = before!.layers[before!.files[file]!.layer]!;
+    known.set(layer, (known.get(layer) ?? 0) + length);
+  }
+  const read = new Map<Digest, number>();
+  for (const { layer, length } of start.reads) {
+    const digest = start.layers[layer]!;
+    read.set(digest, (read.get(digest) ?? 0) + length);
+  }
+  const isCold = ({ layer }: StartRead): boolean => {
+    const digest = start.layers[layer]!;
+    return (read.get(digest) ?? 0) >= (known.get(digest) ?? 0) * COLD_PART_MIN;
+  };
+  return { ...start, reads: start.reads.filter(isCold) };
 }
 
-/** What a start is expected to read: without what only few starts did, and what is beyond all bounds. */
+/**
+ * What a start is expected to read: without what only few starts did, and what is beyond all bounds. How many starts there
+ * were is counted by layer, since a start of which some layers were warm tells nothing of those.
+ */
 export function usedEntries(profile: Profile): readonly ProfileEntry[] {
-  const least = profile.starts >= STARTS_SIFTED ? profile.starts * STARTS_PART_MIN : 0;
+  const starts = profile.layers.map(() => 0);
+  const layerOf = ({ file }: ProfileEntry): number => profile.files[file]!.layer;
+  for (const entry of profile.entries)
+    starts[layerOf(entry)] = Math.max(starts[layerOf(entry)]!, entry.starts);
   const used: ProfileEntry[] = [];
   let bytes = 0;
   for (const entry of profile.entries) {
-    if (entry.starts < least) continue;
+    const all = starts[layerOf(entry)]!;
+    if (all >= STARTS_SIFTED && entry.starts < all * STARTS_PART_MIN) continue;
     bytes += entry.length;
     if (bytes > PLANNED_BYTES_MAX) break;
     used.push(entry);

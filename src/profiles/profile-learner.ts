@@ -3,7 +3,7 @@ import type { StartTrace } from "../traces/index.js";
 import type { Profile } from "./contract.js";
 import { learntChannel } from "./events.js";
 import { type FileFinder, readsOf } from "./learn-start.js";
-import { isCold, mergeStart } from "./merge-starts.js";
+import { coldPart, mergeStart } from "./merge-starts.js";
 import type { ProfileStore } from "./profile-store.js";
 
 export interface LearntStart {
@@ -34,8 +34,9 @@ export class ProfileLearner {
       const start = await readsOf(trace, { files, signal });
       const before = await store.get(start);
       if (start.reads.length === 0) return { outcome: "empty", profile: before, id: undefined };
-      if (!isCold(before, start)) return { outcome: "warm", profile: before, id: undefined };
-      const profile = mergeStart(before, start);
+      const cold = coldPart(before, start);
+      if (cold.reads.length === 0) return { outcome: "warm", profile: before, id: undefined };
+      const profile = mergeStart(before, cold);
       return { outcome: "learnt", profile, id: await store.save(profile) };
     });
     const { outcome, profile } = learnt;

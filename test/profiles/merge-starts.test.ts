@@ -1,5 +1,5 @@
 import t from "tap";
-import { isCold, mergeStart, type Profile, readsOf, usedEntries } from "../../src/profiles/index.js";
+import { coldPart, mergeStart, type Profile, readsOf, usedEntries } from "../../src/profiles/index.js";
 import { STARTS_MAX } from "../../src/profiles/limits.js";
 import type { StartTrace } from "../../src/traces/index.js";
 import { digestOf, pathsOf, startOf } from "./sample.js";
@@ -41,7 +41,7 @@ t.test("mergeStart() orders by the median of the times", async (t) => {
 
 t.test("usedEntries() leaves out what few starts read, from the third on; the count goes on", async (t) => {
   const common = [0, "common", 10, 1] as const;
-  const rare = [1, "rare", 10, 2] as const;
+  const rare = [0, "rare", 10, 2] as const;
   const profile = merged(startOf([common, rare]), startOf([common]));
   t.equal(usedEntries(profile).length, 2, "two starts tell too little");
   const third = mergeStart(profile, startOf([common]));
@@ -100,17 +100,41 @@ t.test("mergeStart() leaves out paths that no profile may have, and late reads",
   t.same(pathsOf(profile), ["fine"]);
 });
 
-t.test("isCold() tells a start that the kernel's cache answered", async (t) => {
+t.test("coldPart() leaves out layers that the kernel's cache answered for", async (t) => {
+  const paths = (before: Profile | undefined, start: ReturnType<typeof startOf>) =>
+    coldPart(before, start).reads.map(({ path }) => path);
   const cold = startOf([
     [0, "a", 1000, 1],
     [0, "b", 1000, 2],
+    [1, "c", 1000, 3],
   ]);
-  t.ok(isCold(undefined, cold));
-  t.notOk(isCold(undefined, startOf([])));
+  t.same(paths(undefined, cold), ["a", "b", "c"]);
   const profile = merged(cold);
-  t.notOk(isCold(profile, startOf([[0, "a", 900, 1]])));
-  t.ok(isCold(profile, startOf([[0, "a", 1000, 1]])));
+  t.same(paths(profile, startOf([[0, "a", 900, 1]])), [], "half of the layer is not read");
+  t.same(paths(profile, startOf([[0, "a", 1000, 1]])), ["a"]);
+  const half = startOf([
+    [0, "a", 900, 1],
+    [1, "c", 600, 2],
+  ]);
+  t.same(paths(profile, half), ["c"]);
 });
+
+t.test(
+  "usedEntries() counts starts by layer: a warm one is none of those that left a file out",
+  async (t) => {
+    const both = startOf([
+      [0, "below", 10, 1],
+      [1, "above", 10, 2],
+    ]);
+    const warmBelow = startOf([[1, "above", 10, 2]]);
+    const profile = merged(both, warmBelow, warmBelow, warmBelow, warmBelow);
+    t.equal(profile.starts, 5);
+    t.same(
+      usedEntries(profile).map(({ file }) => profile.files[file]!.path),
+      ["below", "above"],
+    );
+  },
+);
 
 t.test("readsOf() names the files of a trace, and leaves out a layer that is gone", async (t) => {
   const layer = (name: string) => {
