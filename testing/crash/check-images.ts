@@ -1,4 +1,4 @@
-import { type ChildProcess, fork } from "node:child_process";
+import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { copyFile, mkdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
@@ -72,8 +72,11 @@ async function startWorker(recording: Recording, folder: string, cleanup: Cleanu
   const device = await attachLoop(disk, cleanup);
   cleanup.add(async () => await detachMount(mountPoint));
   const { basePath, logPath, journalPath } = recording;
-  const worker = fork(workerProgram, [basePath, logPath, journalPath, disk, device, mountPoint], {
-    execArgv: ["--enable-source-maps"],
+  // In a mount namespace of its own: of any other, a container that starts meanwhile has a copy for a while, until which
+  // the kernel would give that file system once more, whatever the disk has by now.
+  const alone = ["--mount", "--propagation", "private", process.execPath, "--enable-source-maps"];
+  const files = [basePath, logPath, journalPath, disk, device, mountPoint];
+  const worker = spawn("unshare", [...alone, workerProgram, ...files], {
     stdio: ["ignore", "ignore", "inherit", "ipc"],
   });
   cleanup.add(async () => {

@@ -1,6 +1,5 @@
 /** Makes disks as a loss of power leaves them and checks each: BASE LOG JOURNAL DISK DEVICE MOUNT_POINT; images come by IPC. */
-import { closeSync, constants, openSync, readFileSync, writeSync } from "node:fs";
-import { delay } from "../../src/async/index.js";
+import { openSync, readFileSync, writeSync } from "node:fs";
 import { loadBinding } from "../../src/fuse/index.js";
 import { command } from "../rig/command.js";
 import { checkAfterCrash } from "./check-parts.js";
@@ -21,34 +20,13 @@ const [basePath, logPath, journalPath, diskPath, device, mountPoint] = process.a
   string,
   string,
 ];
-const FREE_ATTEMPTS = 3000;
-const FREE_PAUSE_MS = 10;
-
 const binding = loadBinding();
 const records = readDiskLog(readFileSync(logPath));
 const journal = Journal.read(journalPath);
 const flushed = new FlushedDisk(readFileSync(basePath), records);
 const disk = openSync(diskPath, "r+");
 
-/**
- * A container that started meanwhile has a copy of the last mount until it has set up its own: until then the kernel
- * would give that file system once more, whatever the disk has by now.
- */
-async function untilFree(): Promise<void> {
-  for (let attempt = 0; attempt < FREE_ATTEMPTS; attempt += 1) {
-    try {
-      closeSync(openSync(device, constants.O_RDONLY | constants.O_EXCL));
-      return;
-    } catch (thrown) {
-      if ((thrown as NodeJS.ErrnoException).code !== "EBUSY") throw thrown;
-    }
-    await delay(FREE_PAUSE_MS);
-  }
-  throw new Error(`${device} is still mounted somewhere`);
-}
-
 async function check(image: CrashImage): Promise<readonly string[]> {
-  await untilFree();
   flushed.moveTo(image.flushed);
   writeSync(disk, flushed.bytes, 0, flushed.bytes.length, 0);
   for (const { offset, bytes } of survivors(records, image)) writeSync(disk, bytes, 0, bytes.length, offset);
