@@ -2,32 +2,29 @@
  * Question: how fast are the snapshotters on the wire, against Debian's containerd with the same client in the same run?
  * Goal: ratios within one run. Not a goal: absolute numbers, limits for a test.
  *
- *     node dist/bench/snapshots/main.js [--rounds 3] [--snapshots 1000] [--json]
+ *     node dist/bench/snapshots/main.js [--rounds 3] [--snapshots 1000] [--snapshotter NAME]... [--quick] [--json FILE] [--html FILE]
  *
  * lazuli syncs a layer's bytes before it acknowledges the commit, containerd does not: "commit 10 MiB" compares different
- * promises, and "commit 10 MiB" of containerd followed by a syncfs is given beside it.
+ * promises.
  */
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
-import { machineFacts } from "../../src/bench/machine.js";
-import { spreadOf } from "../../src/bench/statistics.js";
 import { btrfsDisk } from "../../testing/rig/btrfs-disk.js";
 import { Cleanup } from "../../testing/rig/cleanup.js";
 import { unmountBelow } from "../../testing/rig/containerd.js";
+import { Collected, emit } from "../collected.js";
 import { type Peer, peers } from "../peer.js";
 import { benchsuite, emptyLayers, fill, listAll, type Subject } from "./work.js";
 
-const EMPTY_LAYERS = 100;
-const LAYERS = 16;
 const LISTS = 5;
 
-type Figures = Map<string, number[]>;
-
-interface Measured {
-  readonly snapshotter: string;
-  readonly figures: Readonly<Record<string, Figures>>;
+interface Counts {
+  readonly rounds: number;
+  readonly snapshots: number;
+  readonly emptyLayers: number;
+  readonly layers: number;
 }
 
 async function main(): Promise<void> {
@@ -35,24 +32,37 @@ async function main(): Promise<void> {
     options: {
       rounds: { type: "string", default: "3" },
       snapshots: { type: "string", default: "1000" },
-      json: { type: "boolean" },
+      snapshotter: { type: "string", multiple: true, default: ["overlayfs", "btrfs", "native"] },
+      quick: { type: "boolean" },
+      json: { type: "string" },
+      html: { type: "string" },
     },
   });
-  const counts = { rounds: Number(values.rounds), snapshots: Number(values.snapshots) };
-  const results: Measured[] = [];
-  for (const snapshotter of ["overlayfs", "btrfs", "native"]) {
-    results.push({ snapshotter, figures: await measure(snapshotter, counts) });
+  const { rounds, snapshots } = { rounds: Number(values.rounds), snapshots: Number(values.snapshots) };
+  const layers = values.quick === true ? { emptyLayers: 5, layers: 3 } : { emptyLayers: 100, layers: 16 };
+  const collected = new Collected(Object.keys(peers));
+  for (const snapshotter of values.snapshotter) {
+    await measure(snapshotter, { rounds, snapshots, ...layers }, collected);
   }
-  const facts = await machineFacts();
-  if (values.json === true) console.log(JSON.stringify({ facts, results: results.map(plain) }, null, 2));
-  else print(facts, results);
+  const report = await collected.report({
+    question: "How fast are the snapshotters, asked over the socket?",
+    conditions: [
+      ["rounds", `${rounds}, each of one beside one of the other`],
+      ["layers", `${layers.layers} of 10 MiB, ${layers.emptyLayers} empty`],
+    ],
+    notes: [
+      'lazuli syncs a layer\'s bytes before it acknowledges the commit, containerd does not: the rows "commit 10 MiB" compare different promises.',
+    ],
+  });
+  await emit(report, values);
 }
 
 /** Both daemons at once, so that each round of one has a round of the other beside it. */
 async function measure(
   snapshotter: string,
-  { rounds, snapshots }: { readonly rounds: number; readonly snapshots: number },
-): Promise<Measured["figures"]> {
+  { rounds, snapshots, emptyLayers: count, layers }: Counts,
+  collected: Collected,
+): Promise<void> {
   await using cleanup = new Cleanup();
   const folder =
     snapshotter === "btrfs"
@@ -60,17 +70,13 @@ async function measure(
       : await mkdtemp(join(tmpdir(), "lazuli-bench-snapshots-"));
   if (snapshotter !== "btrfs") cleanup.add(() => rm(folder, { recursive: true, force: true }));
   cleanup.add(() => unmountBelow(folder));
-  const figures: Record<string, Figures> = {};
   const start = async (name: string): Promise<Peer> =>
     await peers[name]!(
       join(folder, name),
       name === "lazuli" ? [`[snapshotters.${snapshotter}]\ntype = "${snapshotter}"`] : [],
     );
-  for (const name of Object.keys(peers)) figures[name] = new Map();
-  const add = (name: string, title: string, milliseconds: number): void => {
-    const of = figures[name]!;
-    of.set(title, [...(of.get(title) ?? []), milliseconds]);
-  };
+  const add = (contestant: string, title: string, value: number): void =>
+    collected.add({ contestant, subject: snapshotter, measure: title, unit: "ms", value });
   const running = new Map<string, Peer>();
   for (const name of Object.keys(peers)) running.set(name, await start(name));
   try {
@@ -78,8 +84,8 @@ async function measure(
       for (const [name, peer] of running) {
         const subject: Subject = { peer, snapshotter, target: join(folder, name, "mounted") };
         const note = (title: string, milliseconds: number): void => add(name, title, milliseconds);
-        await emptyLayers(subject, { count: EMPTY_LAYERS, note });
-        await benchsuite(subject, { layers: LAYERS, note });
+        await emptyLayers(subject, { count, note });
+        await benchsuite(subject, { layers, note });
         console.error(`${snapshotter}: ${name}: round ${round + 1} of ${rounds}`);
       }
     }
@@ -102,34 +108,6 @@ async function measure(
     }
   } finally {
     for (const peer of running.values()) await peer[Symbol.asyncDispose]();
-  }
-  return figures;
-}
-
-function plain({ snapshotter, figures }: Measured) {
-  const spreads = Object.entries(figures).map(([name, of]) => [
-    name,
-    Object.fromEntries([...of].map(([title, values]) => [title, spreadOf(values)])),
-  ]);
-  return { snapshotter, milliseconds: Object.fromEntries(spreads) };
-}
-
-function print(facts: Record<string, string>, results: readonly Measured[]): void {
-  for (const [name, value] of Object.entries(facts)) console.log(`${name.padEnd(14)}${value}`);
-  console.log(
-    "\nmilliseconds, median (least to greatest); the ratio is lazuli's advantage, above 1 it is ahead",
-  );
-  for (const { snapshotter, figures } of results) {
-    console.log(`\n${snapshotter}`);
-    for (const [title, theirs] of figures.containerd!) {
-      const [left, right] = [spreadOf(theirs), spreadOf(figures.lazuli!.get(title)!)];
-      const shown = ({ median, least, greatest }: typeof left): string =>
-        `${median.toPrecision(3)} (${least.toPrecision(3)} to ${greatest.toPrecision(3)})`;
-      console.log(`  ${title}`);
-      console.log(
-        `    containerd ${shown(left)}   lazuli ${shown(right)}   ${(left.median / right.median).toFixed(2)} x`,
-      );
-    }
   }
 }
 

@@ -1,4 +1,4 @@
-import { mkdtemp, rm } from "node:fs/promises";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { LazuliError } from "../../errors/index.js";
@@ -89,11 +89,13 @@ interface TreeTurn extends BenchFsOptions {
 async function measureTree(turn: TreeTurn): Promise<void> {
   const { tree, round, figures } = turn;
   let warmMessages = 0;
+  await dropCaches();
   for (const jobs of turn.jobs) {
     for (const operation of operations) {
       if (!turn.operations.includes(operation.name)) continue;
       turn.signal.throwIfAborted();
-      await dropCaches();
+      // Only the first drop of a turn has bytes of ours to write back.
+      await writeFile("/proc/sys/vm/drop_caches", "3");
       const cold = await attempt(turn, operation, jobs);
       const before = await tree.messages?.();
       const warm = await attempt(turn, operation, jobs);
