@@ -62,5 +62,7 @@ export interface StartEngineOptions {
   readonly authority: string;
   /** Profiles that lazuli has from the start: another node's folder of them. */
   readonly profiles: string | undefined;
+  /** lazuli fetches only what is read, so that all reads of a start are seen: complete layers are read without it. */
+  readonly isForLearning: boolean;
   readonly signal: AbortSignal;
 }

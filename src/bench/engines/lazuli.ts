@@ -20,6 +20,7 @@ export interface StartLazuliOptions {
   readonly containerdSocket: string | undefined;
   /** Copied below its root before it starts. */
   readonly profiles: string | undefined;
+  readonly isForLearning: boolean;
   readonly signal: AbortSignal;
 }
 
@@ -37,7 +38,7 @@ export async function startLazuli(options: StartLazuliOptions): Promise<RunningL
   const lines = [
     `root = "${root}"`,
     `state = "${at("state")}"`,
-    `[layer]\nkeeper = "off"`,
+    `[layer]\nkeeper = "off"\nbackground_fill = ${!options.isForLearning}`,
     `[registry]\nconfig_path = ["${options.hostsFolder}"]`,
     `[metrics]\naddress = "${metricsSocket}"`,
     role === "snapshotter"

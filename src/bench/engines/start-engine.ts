@@ -97,6 +97,7 @@ async function lazuliDaemon(options: StartEngineOptions, cleanup: Cleanup): Prom
     hostsFolder: await writeHosts(options),
     containerdSocket: undefined,
     profiles: options.profiles,
+    isForLearning: options.isForLearning,
     signal,
   });
   cleanup.add(() => lazuli.service.stop());
@@ -114,6 +115,7 @@ async function lazuliPlugin(options: StartEngineOptions, cleanup: Cleanup): Prom
     hostsFolder: await writeHosts(options),
     containerdSocket: join(folder, "containerd", "containerd.sock"),
     profiles: options.profiles,
+    isForLearning: options.isForLearning,
     signal,
   });
   cleanup.add(() => lazuli.service.stop());

@@ -117,7 +117,7 @@ export class Lab implements AsyncDisposable {
 
   async startEngine(
     contestant: Contestant,
-    { profiles }: { profiles?: string | undefined } = {},
+    { profiles, isForLearning = false }: { profiles?: string | undefined; isForLearning?: boolean } = {},
   ): Promise<Engine> {
     this.#engines += 1;
     const { programs, signal } = this.#options;
@@ -128,6 +128,7 @@ export class Lab implements AsyncDisposable {
       registryHost: this.registryHost,
       authority: this.#authority,
       profiles,
+      isForLearning,
       signal,
     });
   }

@@ -74,7 +74,7 @@ export class TaskRunner {
     const { lab, tell, notes, signal } = this.#options;
     tell(`${workload.name}, ${contestant.name}: a start to learn from`);
     await lab.setLink(fastLink);
-    await using engine = await lab.startEngine(contestant);
+    await using engine = await lab.startEngine(contestant, { isForLearning: true });
     await measureStart(this.#measuring(engine, workload, contestant));
     const folder = await takeProfiles(engine, { folder: join(lab.folder, "profiles", key), signal });
     if (folder === undefined) notes.push(`${workload.name}, ${contestant.name}: there was nothing to learn`);

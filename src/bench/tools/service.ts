@@ -21,7 +21,7 @@ export interface Service {
   stop(signal?: NodeJS.Signals): Promise<void>;
 }
 
-const READY_TRIES = 300;
+const READY_TRIES = 1200;
 const READY_PAUSE_MS = 50;
 
 /** Starts a program that goes on running, and waits until its address takes connections. */
