@@ -5,6 +5,7 @@
  *     await engine.ensure(request, { signal });
  *     const folder = await engine.mountPoint(request.digest);
  */
+export type { BudgetFigures } from "./budgets.js";
 export type {
   EstargzIndex,
   FineIndex,

@@ -1,6 +1,7 @@
 import { readFile, writeFile } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
 import t from "tap";
+import { watchBudgets } from "../../src/daemon/budget-metrics.js";
 import { callMetrics } from "../../src/daemon/call-metrics.js";
 import { measuredSnapshotter } from "../../src/daemon/measured-snapshotter.js";
 import { Metrics } from "../../src/daemon/metrics.js";
@@ -9,7 +10,12 @@ import { watchObjects } from "../../src/daemon/object-metrics.js";
 import { watchRequests } from "../../src/daemon/replay-metrics.js";
 import { watchTasks } from "../../src/daemon/task-metrics.js";
 import type { PlaneStats } from "../../src/fuse/index.js";
-import { demandChannel, fetchedChannel, type SchedulerFigures } from "../../src/layer/index.js";
+import {
+  type BudgetFigures,
+  demandChannel,
+  fetchedChannel,
+  type SchedulerFigures,
+} from "../../src/layer/index.js";
 import type { Metadata } from "../../src/metadata/index.js";
 import { log } from "../../src/observe/index.js";
 import { requestChannel } from "../../src/registry/index.js";
@@ -30,6 +36,10 @@ function allMetrics(metrics: Metrics): Disposable {
   watchLayers(metrics, { list: () => [] });
   watchRequests(metrics, { figures: {} as SchedulerFigures });
   watchPlane(metrics, { stats: () => ({ reads: 7, bytesServed: 4096 }) as PlaneStats });
+  watchBudgets(metrics, {
+    engine: { budgets: {} as BudgetFigures, figures: {} as SchedulerFigures },
+    registry: { figures: [], requestsPerHostMax: 16 },
+  });
   return {
     [Symbol.dispose]: () => {
       feed[Symbol.dispose]();
