@@ -7,8 +7,10 @@ import {
   DEMAND_REQUESTS_MAX,
   DEMAND_REQUESTS_PER_LAYER_MAX,
   INTERRUPT_DISTANCE_BYTES,
+  REPLAY_FLIGHT_BYTES_MAX,
 } from "./limits.js";
 import type { RequestPlan } from "./plan-request.js";
+import type { ReplayRequest } from "./replay.js";
 import type { ReplayFigures, ReplayHandle, ReplayPlan } from "./replay-contract.js";
 import type { TouchedStart } from "./replay-figures.js";
 import { Replays } from "./replays.js";
@@ -247,10 +249,21 @@ export class Scheduler {
     while (this.#count("prefetch") < this.#replays.requestsMax) {
       const next = this.#replays.next();
       if (next === undefined || !this.#hasMemory(next.request.plan)) return;
+      if (!this.#hasLinkFor(next.request)) return;
       if (!next.request.fetcher.room.admits(next.request.plan, "prefetch")) return;
       const { replay, request } = next;
       replay.started(request, this.#start(request.fetcher, request, "prefetch"));
     }
+  }
+
+  /** Whether a replay's request would still be short behind those that run. */
+  #hasLinkFor({ fetcher, plan }: ReplayRequest): boolean {
+    let bytesLeft = 0;
+    for (const transfer of this.#running.keys()) {
+      if (transfer.priority === "prefetch") bytesLeft += transfer.bytesLeft;
+    }
+    const bytesMax = Math.max(REPLAY_FLIGHT_BYTES_MAX, 2 * (fetcher.bytesPerRoundTrip ?? 0));
+    return bytesLeft === 0 || bytesLeft + plan.length <= bytesMax;
   }
 
   #startFill(): void {
