@@ -37,7 +37,10 @@ function allMetrics(metrics: Metrics): Disposable {
   watchRequests(metrics, { figures: {} as SchedulerFigures });
   watchPlane(metrics, { stats: () => ({ reads: 7, bytesServed: 4096 }) as PlaneStats });
   watchBudgets(metrics, {
-    engine: { budgets: {} as BudgetFigures, figures: {} as SchedulerFigures },
+    engine: {
+      budgets: { space: {}, memory: {}, descriptors: {} } as BudgetFigures,
+      figures: {} as SchedulerFigures,
+    },
     registry: { figures: [], requestsPerHostMax: 16 },
   });
   return {
