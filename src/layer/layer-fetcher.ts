@@ -52,8 +52,8 @@ export interface LayerFetcherOptions {
   readonly onServed?: ((waitedMs: number) => void) | undefined;
   /** Units became present, or missing again. */
   readonly onChange: (units: number) => void;
-  /** A request for units is about to be made. */
-  readonly onRequest?: ((first: number, last: number) => void) | undefined;
+  /** A request for units of so many bytes is about to be made; it waits for what is returned, if anything is. */
+  readonly onRequest?: ((plan: RequestPlan) => Promise<void> | undefined) | undefined;
   /** Where its bytes go. */
   readonly space?: Space | undefined;
   /** A unit was decoded and written. Absent: nobody looks at single ones. */
@@ -292,7 +292,7 @@ export class LayerFetcher {
   start({ plan, carrying }: PlannedRequest, priority: Transfer["priority"]): Transfer {
     const { ledger, number, plane, digest } = this.#options;
     ledger.markOnItsWay(plan.firstUnit, plan.lastUnit);
-    this.#options.onRequest?.(plan.firstUnit, plan.lastUnit);
+    const ready = this.#options.onRequest?.(plan);
     if (priority === "demand") this.#readahead.requested(plan.offset, plan.offset + plan.length);
     const transfer = new Transfer({
       plan,
@@ -308,7 +308,7 @@ export class LayerFetcher {
       onOutcomes: (firstUnit, outcomes) => this.#stored(firstUnit, outcomes, carrying),
     });
     this.transfers.add(transfer);
-    const running = this.#run(transfer, carrying).finally(() => this.#running.delete(running));
+    const running = this.#run(transfer, { carrying, ready }).finally(() => this.#running.delete(running));
     this.#running.add(running);
     return transfer;
   }
@@ -340,10 +340,17 @@ export class LayerFetcher {
     });
   }
 
-  async #run(transfer: Transfer, carrying: Carrying | undefined): Promise<void> {
+  async #run(
+    transfer: Transfer,
+    {
+      carrying,
+      ready,
+    }: { readonly carrying: Carrying | undefined; readonly ready: Promise<void> | undefined },
+  ): Promise<void> {
     const { source, ledger, wake } = this.#options;
     let hasFailed = false;
     try {
+      await ready;
       await transfer.run(await source.get(transfer.signal));
       for (const pause of [this.#retryPause, this.#replayPause, this.#fillPause]) pause.succeeded();
     } catch (thrown) {

@@ -93,8 +93,7 @@ export class Layer {
       wake: () => scheduler.wake(),
       onServed: (waitedMs) => scheduler.onServed(waitedMs),
       onChange: (units) => this.#changed(units),
-      // What fails here fails again where it is waited for.
-      onRequest: (first, last) => void this.#spanWindows?.bring(first, last).catch(() => undefined),
+      onRequest: (plan) => this.#spanWindows?.ahead(plan, options.link.bytesPerRoundTrip),
       onStored: this.#windows === undefined ? undefined : (unit) => this.#windows?.stored(unit),
       space: options.space,
     });

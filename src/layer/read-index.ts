@@ -138,7 +138,7 @@ async function readTable(
   const { digest } = loaded;
   const table = cost.count(loaded.table);
   const { digest: layer, size: blobSize } = source;
-  const { packedTree, treeSize, windows } = parseFineTable({ table, layer, blobSize });
+  const { packedTree, treeSize, codec } = parseFineTable({ table, layer, blobSize });
   const headers = await decompress(packedTree, treeSize).catch((thrown: NodeJS.ErrnoException) => {
     if (thrown.code?.startsWith("ERR_ZSTD_") !== true) throw thrown;
     throw invalidArgument(
@@ -154,7 +154,7 @@ async function readTable(
     input: { format: "fine", table, headers, layer, blobSize },
     format: "fine",
     indexDigest: digest,
-    ...(windows === undefined ? {} : { table }),
+    ...(codec === "gzip" ? { table } : {}),
   };
 }
 

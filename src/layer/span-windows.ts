@@ -10,7 +10,11 @@ import type { LayerRecord } from "./layer-record.js";
 import type { LazySource } from "./lazy-source.js";
 import { WINDOWS_REQUEST_BYTES_MAX } from "./limits.js";
 import type { LayerPaths } from "./paths.js";
+import type { RequestPlan } from "./plan-request.js";
 import type { UnitLedger } from "./unit-ledger.js";
+
+/** A request that takes so many round trips waits for its windows, which take one. */
+const LONG_ROUND_TRIPS = 3;
 
 export interface SpanWindowsOptions {
   readonly record: Pick<LayerRecord, "digest" | "indexDigest" | "blobSize">;
@@ -74,6 +78,20 @@ export class SpanWindows {
       waits.push(bringing);
     }
     await Promise.all(waits);
+  }
+
+  /**
+   * Brings the windows for a request that is about to be made. Where that takes longer than a round trip it has to wait
+   * for them: they would come behind all its bytes, and no read could be answered before.
+   */
+  ahead(
+    { firstUnit, lastUnit, length }: RequestPlan,
+    bytesPerRoundTrip: number | undefined,
+  ): Promise<void> | undefined {
+    // What fails here fails again where it is waited for.
+    const bringing = this.bring(firstUnit, lastUnit).catch(() => undefined);
+    const isLong = bytesPerRoundTrip !== undefined && length > bytesPerRoundTrip * LONG_ROUND_TRIPS;
+    return isLong ? bringing : undefined;
   }
 
   /** The plane with units that are decoded when their windows are here. */

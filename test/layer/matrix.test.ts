@@ -42,7 +42,11 @@ const refused: Readonly<Record<string, Partial<Record<MatrixFormat, string>>>> =
     ...inArchive("tar-entry-type"),
     ...inFine("tar-entry-type"),
   },
-  "sparse-posix": { ...inSoci("layer-entry-sparse"), ...inArchive("tar-sparse"), ...inFine("tar-sparse") },
+  "sparse-posix": {
+    ...inSoci("layer-entry-sparse"),
+    ...inArchive("tar-sparse"),
+    ...inFine("tar-headers-missing"),
+  },
 };
 
 function inToc(reason: string): Partial<Record<MatrixFormat, string>> {
