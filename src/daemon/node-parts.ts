@@ -9,7 +9,6 @@ import { Registry, type RegistryOptions } from "../registry/index.js";
 import {
   createLazySnapshotter,
   FineIndexes,
-  type LayerResolver,
   type LazySnapshotter,
   labelResolver,
   SociIndexes,
@@ -26,7 +25,7 @@ import { measuredSnapshotter } from "./measured-snapshotter.js";
 import type { Metrics } from "./metrics.js";
 import { watchLayers, watchPlane } from "./metrics-sources.js";
 import { type OverlayParts, openOverlayParts } from "./overlay-parts.js";
-import { startProfiles } from "./profile-parts.js";
+import { type ProfileParts, startProfiles } from "./profile-parts.js";
 import { watchRequests } from "./replay-metrics.js";
 import type { Startup } from "./startup.js";
 import { lockState } from "./state-lock.js";
@@ -131,8 +130,7 @@ interface SnapshotterParts extends NodePartsOptions {
   readonly reader: ContentReader | undefined;
   readonly overlayParts: OverlayParts;
   readonly traces: TraceParts;
-  /** Tells the profiles of images that are about to start. */
-  readonly profiled: (resolver: LayerResolver) => LayerResolver;
+  readonly profiled: ProfileParts;
 }
 
 async function openLazyOverlay(config: Config, binding: NativeBinding): Promise<OverlayParts> {
@@ -157,7 +155,7 @@ async function openSnapshotter(parts: SnapshotterParts): Promise<LazySnapshotter
     binding,
     metadata,
     engine,
-    resolver: profiled(
+    resolver: profiled.resolver(
       labelResolver({
         registry,
         soci: new SociIndexes({ registry, takesAnnotation: layer.soci, takesReferrers: layer.sociReferrers }),
@@ -174,7 +172,7 @@ async function openSnapshotter(parts: SnapshotterParts): Promise<LazySnapshotter
     syncFileSystem: (path) => binding.fileSteps([{ kind: "syncFileSystem", path }]),
     resolveTimeoutMs: config.snapshotter.resolveTimeoutMs,
     pullTimeoutMs: config.snapshotter.pullTimeoutMs,
-    starts: parts.traces.recorder,
+    starts: profiled.starts(parts.traces.recorder),
     ...parts.overlayParts,
   });
   return measuredSnapshotter(snapshotter, parts.metrics);

@@ -1,7 +1,8 @@
 import { join } from "node:path";
 import pLimit from "p-limit";
+import type { Digest } from "../bytes/index.js";
 import { LazuliError } from "../errors/index.js";
-import { FileMaps, type OpenLayerEngine } from "../layer/index.js";
+import { FileMaps, type OpenLayerEngine, type StartRecorder } from "../layer/index.js";
 import { log } from "../observe/index.js";
 import {
   findPublished,
@@ -27,14 +28,19 @@ export interface ProfilePartsOptions {
   readonly registry: Registry;
 }
 
-/** Learns profiles and replays them; the resolver that it gives back tells it of images that are about to start. */
-export async function startProfiles(
-  startup: Startup,
-  options: ProfilePartsOptions,
-): Promise<(resolver: LayerResolver) => LayerResolver> {
-  const { config } = options;
+type Starts = Pick<StartRecorder, "begin" | "removed">;
+
+/** Stand between the snapshotter and what it asks and tells, to hear of images that are about to start. */
+export interface ProfileParts {
+  readonly resolver: (inner: LayerResolver) => LayerResolver;
+  readonly starts: (inner: Starts) => Starts;
+}
+
+/** Learns profiles and replays them. */
+export async function startProfiles(startup: Startup, options: ProfilePartsOptions): Promise<ProfileParts> {
+  const { config, engine } = options;
   const { learn, use } = config.profiles;
-  if (!learn && use === "off") return (resolver) => resolver;
+  if (!learn && use === "off") return { resolver: (inner) => inner, starts: (inner) => inner };
   const store = await startup.part("profiles", () =>
     openProfileStore({ folder: join(config.root, "profiles") }),
   );
@@ -55,17 +61,28 @@ export async function startProfiles(
     () => (use === "off" ? undefined : openReplayer({ ...options, store, files })),
     (made) => made?.[Symbol.asyncDispose](),
   );
-  return (resolver) => ({
-    resolve: async (request) => {
-      const resolution = await resolver.resolve(request);
-      const image = imageOf(resolution);
-      if (image !== undefined) {
-        images.told(image);
-        replayer?.image(image);
-      }
-      return resolution;
-    },
-  });
+  const isMissing = (layer: Digest): boolean => engine.has(layer) && !engine.status(layer).complete;
+  return {
+    resolver: (inner) => ({
+      resolve: async (request) => {
+        const resolution = await inner.resolve(request);
+        const image = imageOf(resolution);
+        if (image !== undefined) {
+          images.told(image);
+          replayer?.image(image);
+        }
+        return resolution;
+      },
+    }),
+    starts: (inner) => ({
+      begin: (start) => {
+        inner.begin(start);
+        const manifest = start.manifest ?? images.manifestOf(start);
+        if (start.layers.some(isMissing)) replayer?.image({ ...start, manifest, isHere: true });
+      },
+      removed: (key) => inner.removed(key),
+    }),
+  };
 }
 
 function imageOf(resolution: Resolution): ReplayedImage | undefined {

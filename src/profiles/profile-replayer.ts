@@ -15,6 +15,8 @@ export interface ReplayedImage {
   readonly manifest: Digest | undefined;
   /** That are known of it by now. */
   readonly layers: readonly Digest[];
+  /** A container of it starts, of which layers may have lost units since the pull: no registry is asked. Absent: it is pulled. */
+  readonly isHere?: boolean;
 }
 
 export interface ProfileReplayerOptions {
@@ -156,7 +158,7 @@ class Session {
       this.#found(kept.by, kept.profile);
       return kept.profile;
     }
-    if (manifest === undefined || repository === "") return undefined;
+    if (this.#image.isHere === true || manifest === undefined || repository === "") return undefined;
     const published = await findPublished?.({ reference, manifest }, { signal });
     if (published !== undefined) this.#found("registry", published);
     return published;

@@ -165,6 +165,22 @@ t.test("ProfileReplayer asks the registry where nothing is known, once for all l
   t.same(await rig.store.list(), [], "what a stranger says is not kept");
 });
 
+t.test("ProfileReplayer asks no registry for an image that is here and starts", async (t) => {
+  await using rig = await Rig.make({
+    findPublished: async () => {
+      throw new Error("nobody is asked");
+    },
+  });
+  rig.here.add(below).add(above);
+  rig.replayer.image({ ...image, isHere: true });
+  await rig.until(() => rig.found.length === 1);
+  t.same(rig.found, ["none"]);
+  await rig.store.save(sampleProfile());
+  rig.replayer.image({ ...image, manifest: undefined, isHere: true });
+  await rig.until(() => rig.plans.length === 1);
+  t.same(rig.found, ["none", "layers"], "its own profile is replayed");
+});
+
 t.test("ProfileReplayer goes on without a profile, and after a failure", async (t) => {
   let asked = 0;
   await using rig = await Rig.make({
