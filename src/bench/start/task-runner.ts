@@ -75,9 +75,13 @@ export class TaskRunner {
     tell(`${workload.name}, ${contestant.name}: a start to learn from`);
     await lab.setLink(fastLink);
     await using engine = await lab.startEngine(contestant, { isForLearning: true });
-    await measureStart(this.#measuring(engine, workload, contestant));
+    const { trace } = await measureStart(this.#measuring(engine, workload, contestant));
     const folder = await takeProfiles(engine, { folder: join(lab.folder, "profiles", key), signal });
-    if (folder === undefined) notes.push(`${workload.name}, ${contestant.name}: there was nothing to learn`);
+    if (folder === undefined) {
+      const seen = trace === undefined ? "no trace" : `a trace of ${trace.touches.length} reads`;
+      notes.push(`${workload.name}, ${contestant.name}: nothing was learnt from ${seen}`);
+      await keepLogs(engine, join(this.#options.logFolder, key));
+    }
     this.#profiles.set(key, folder);
     return folder;
   }
