@@ -80,7 +80,7 @@ export class BackgroundFill {
 
   /** Looks whether so much of the layer is read that the rest should come at once. */
   touched(fetcher: LayerFetcher): void {
-    if (!this.#unfilled.has(fetcher) || this.#urgent.has(fetcher) || !fetcher.isReadWidely) return;
+    if (!this.#unfilled.has(fetcher) || this.#urgent.has(fetcher) || !fetcher.touched.areMany) return;
     this.#urgent.add(fetcher);
     fetcher.fillFromReader();
     fillJumpedChannel.publish({ digest: fetcher.digest });

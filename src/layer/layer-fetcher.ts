@@ -3,7 +3,6 @@ import type { Digest } from "../bytes/index.js";
 import { LazuliError } from "../errors/index.js";
 import { type NativePlane, refusalReasons, unitOutcomes } from "../fuse/index.js";
 import { Backoff } from "./backoff.js";
-import { BitSet } from "./bit-set.js";
 import type { Clock, Timer } from "./clock.js";
 import { type Demand, Demands } from "./demands.js";
 import { corruptChannel, retryChannel } from "./events.js";
@@ -13,7 +12,6 @@ import {
   BACKGROUND_RETRY_FIRST_MS,
   BACKGROUND_RETRY_LONGEST_MS,
   CORRUPT_ATTEMPTS_MAX,
-  FILL_JUMP_SHARE,
   GAP_BYTES_MAX,
   INTERRUPT_DISTANCE_BYTES,
   REQUEST_BYTES_MAX,
@@ -28,6 +26,7 @@ import { Readahead } from "./readahead.js";
 import { RecentDeadlines } from "./recent-deadlines.js";
 import { RequestSteps } from "./request-steps.js";
 import type { Space } from "./space-contract.js";
+import { TouchedUnits } from "./touched-units.js";
 import { type Carrying, Transfer } from "./transfer.js";
 import type { UnitLedger } from "./unit-ledger.js";
 
@@ -60,6 +59,8 @@ export interface LayerFetcherOptions {
   readonly onStored?: ((unit: number) => void) | undefined;
 }
 
+type Started = { readonly carrying: Carrying | undefined; readonly ready: Promise<void> | undefined };
+
 export interface PlannedRequest {
   readonly plan: RequestPlan;
   readonly carrying?: Carrying | undefined;
@@ -70,6 +71,7 @@ const LAYER_CLOSED = "The layer was closed while reads waited";
 /** What one layer wants fetched, and how it takes what comes. When a request may start is the scheduler's to say. */
 export class LayerFetcher {
   readonly transfers = new Set<Transfer>();
+  readonly touched: TouchedUnits;
   readonly room: LayerRoom;
   readonly #options: LayerFetcherOptions;
   readonly #demands: Demands;
@@ -83,9 +85,6 @@ export class LayerFetcher {
   readonly #replayPause: Backoff;
   readonly #fillPause: Backoff;
   #fillNext = 0;
-  /** Units that reads have touched, as far as that is known. */
-  readonly #touched: BitSet;
-  #touchedBytes = 0;
   #lastDemanded = 0;
   #isClosed = false;
   #fetchedBytes = 0;
@@ -100,7 +99,7 @@ export class LayerFetcher {
     this.room = new LayerRoom({ ...options, onNoRoom });
     this.#failures = new ReadFailures(options);
     this.#recentDeadlines = new RecentDeadlines(options.clock);
-    this.#touched = new BitSet(options.ledger.units.count);
+    this.touched = new TouchedUnits(options.ledger);
     this.#retryPause = new Backoff({ ...options, firstMs: RETRY_FIRST_MS, longestMs: RETRY_LONGEST_MS });
     this.#replayPause = new Backoff({ ...options, firstMs: RETRY_FIRST_MS, longestMs: RETRY_LONGEST_MS });
     this.#fillPause = new Backoff({
@@ -145,11 +144,6 @@ export class LayerFetcher {
     return this.#replayPause.isPausing;
   }
 
-  /** Reads touch so much of it that they will hardly leave the rest. */
-  get isReadWidely(): boolean {
-    return this.#touchedBytes > this.#options.ledger.dataBytes * FILL_JUMP_SHARE;
-  }
-
   /** Whether the background has more to do here, now or later. */
   get isIncomplete(): boolean {
     return !this.#options.ledger.isComplete;
@@ -164,7 +158,7 @@ export class LayerFetcher {
       this.#fail([demand], "layer-closed", LAYER_CLOSED);
       return false;
     }
-    this.touched(first, last);
+    this.touched.add(first, last);
     this.#lastDemanded = last;
     if (ledger.hasAll(first, last) && !this.#isMissingInPlane(first, last)) {
       // The read was answered while its miss was on the way here.
@@ -180,16 +174,6 @@ export class LayerFetcher {
     this.#demands.add(demand);
     this.#armDeadline();
     return true;
-  }
-
-  /** Reads have used these units, whether or not they waited. */
-  touched(first: number, last: number): void {
-    const { units } = this.#options.ledger;
-    for (let at = this.#touched.firstAbsent(first, last); at !== undefined; ) {
-      this.#touched.set(at, true);
-      this.#touchedBytes += units.dataLength(at);
-      at = this.#touched.firstAbsent(at, last);
-    }
   }
 
   /** Whether a read waits for units of the range, or a request brings some. */
@@ -340,13 +324,7 @@ export class LayerFetcher {
     });
   }
 
-  async #run(
-    transfer: Transfer,
-    {
-      carrying,
-      ready,
-    }: { readonly carrying: Carrying | undefined; readonly ready: Promise<void> | undefined },
-  ): Promise<void> {
+  async #run(transfer: Transfer, { carrying, ready }: Started): Promise<void> {
     const { source, ledger, wake } = this.#options;
     let hasFailed = false;
     try {

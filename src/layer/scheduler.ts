@@ -124,7 +124,7 @@ export class Scheduler {
   onTouched(layer: number, units: readonly number[]): void {
     const fetcher = this.#fetchers.get(layer);
     if (fetcher === undefined) return;
-    for (const unit of units) if (unit < fetcher.ledger.units.count) fetcher.touched(unit, unit);
+    for (const unit of units) if (unit < fetcher.ledger.units.count) fetcher.touched.add(unit, unit);
     this.#fill.touched(fetcher);
     this.wake();
   }
