@@ -44,6 +44,7 @@ inline Bytes encodeTable(std::span<const Unit> units, uint64_t dataSize, uint64_
     std::memcpy(&table[at + 40], unit.sha256.data(), unit.sha256.size());
     table[at + 72] = static_cast<uint8_t>(unit.codec);
     table[at + 73] = static_cast<uint8_t>(unit.digestOf);
+    put(table, at + 74, unit.bits);
     put(table, at + 76, unit.windowCrc);
     at += 80;
   }

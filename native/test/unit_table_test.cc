@@ -115,6 +115,35 @@ void knowsSpans() {
   CHECK_THROWS(std::invalid_argument, make(shared));
 }
 
+std::vector<Unit> sampleLeaves() {
+  return {
+      {0, 100, 10, 50, 0, {}, Codec::deflateLeaf, DigestOf::data, 5, 0},
+      {100, 100, 10, 50, 100, {}, Codec::deflateLeaf, DigestOf::data, 5, 0},
+      {200, 100, 59, 40, 0, {}, Codec::deflateLeaf, DigestOf::data, 6, 7},
+      {300, 10, 59, 40, 100, {}, Codec::deflateLeaf, DigestOf::data, 6, 7},
+  };
+}
+
+void knowsLeaves() {
+  const UnitTable table = make(sampleLeaves());
+  CHECK(table.windowCount() == 4 && !table.needsSums());
+  CHECK(table.unit(3).bits == 7 && table.unit(3).windowCrc == 6);
+  CHECK(table.streamStart(1) == 0 && table.streamStart(3) == 2 && table.streamEnd(0) == 2);
+  const std::function<void(std::vector<Unit>&)> changes[] = {
+      [](auto& units) { units[2].bits = 8; },
+      [](auto& units) { units[3].bits = 6; },
+      [](auto& units) { units[3].windowCrc = 5; },
+      [](auto& units) { units[1].innerOffset = 99; },
+      [](auto& units) { units[2].codec = units[3].codec = Codec::deflateSpan; },
+      [](auto& units) { units[2].codec = units[3].codec = Codec::gzip; },
+  };
+  for (const auto& change : changes) {
+    std::vector<Unit> units = sampleLeaves();
+    change(units);
+    CHECK_THROWS(std::invalid_argument, make(units));
+  }
+}
+
 /** Bytes that are stored as they are have one digest, whatever it is said to be of. */
 void knowsRawDigests() {
   const UnitTable whole = make({{0, 100, 10, 100, 0, {}, Codec::raw, DigestOf::blob}});
@@ -138,6 +167,7 @@ void readsVersionOne() {
 int main() {
   finds();
   knowsSpans();
+  knowsLeaves();
   knowsRawDigests();
   readsVersionOne();
   refuses();
