@@ -47,6 +47,8 @@ export async function startLazuli(options: StartLazuliOptions): Promise<RunningL
     ...(containerdSocket === undefined ? [] : [`[containerd]\naddress = "${containerdSocket}"`]),
   ];
   if (options.profiles !== undefined) {
+    // It refuses folders that others may look into.
+    await mkdir(root!, { mode: 0o700 });
     await cp(options.profiles, join(root!, PROFILES), { recursive: true });
   }
   await writeFile(configFile!, `${lines.join("\n")}\n`);

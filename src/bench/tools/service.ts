@@ -1,5 +1,6 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { createWriteStream } from "node:fs";
+import { readFile } from "node:fs/promises";
 import { connect } from "node:net";
 import { delay } from "../../async/index.js";
 import { unavailable } from "../../errors/index.js";
@@ -23,6 +24,8 @@ export interface Service {
 
 const READY_TRIES = 1200;
 const READY_PAUSE_MS = 50;
+/** What an error tells of a log. */
+const TAIL_CHARACTERS = 500;
 
 /** Starts a program that goes on running, and waits until its address takes connections. */
 export async function startService(options: ServiceOptions): Promise<Service> {
@@ -39,7 +42,9 @@ export async function startService(options: ServiceOptions): Promise<Service> {
   for (let attempt = 0; !(await answers(options.ready)); attempt += 1) {
     if (child.exitCode !== null || child.signalCode !== null || attempt === READY_TRIES) {
       child.kill("SIGKILL");
-      throw unavailable(`Cannot start ${options.program}: it did not get ready, see ${options.logFile}`, {
+      const told = await readFile(options.logFile, "utf8").catch(() => ""); // It ended before it said anything.
+      const tail = told.trimEnd().slice(-TAIL_CHARACTERS);
+      throw unavailable(`Cannot start ${options.program}: it did not get ready, and said last: ${tail}`, {
         subject: options.program,
         reason: "service-not-ready",
       });
