@@ -137,7 +137,7 @@ export interface PullRequest extends Waiting {
     | { readonly identityToken: string }
     | { readonly registryToken: string }
     | undefined;
-  /** The only server that gets the credential; "" or left out: every server that the image is had from. */
+  /** The only server that gets the credential; "" or left out: the image's registry, and none of its mirrors. */
   readonly serverAddress?: string | undefined;
 }
 

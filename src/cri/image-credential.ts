@@ -20,7 +20,7 @@ export function requestCredential(auth: AuthConfig | undefined): RequestCredenti
   return registryToken === "" ? undefined : { registryToken };
 }
 
-/** Gives the credential to the server that it is for; "" stands for every server that the image is had from. */
+/** Gives the credential to the server that it is for; "" stands for the image's own registry, and not for its mirrors. */
 export function credentialProvider(
   credential: NonNullable<RequestCredential>,
   serverAddress: string,
@@ -29,7 +29,10 @@ export function credentialProvider(
   const given = registryCredential(credential);
   return {
     name: "the request",
-    find: async ({ host }) => (only === undefined || only === serverHost(host) ? given : undefined),
+    find: async ({ host, isMirror = false }) => {
+      const isMeant = only === undefined ? !isMirror : only === serverHost(host);
+      return isMeant ? given : undefined;
+    },
   };
 }
 

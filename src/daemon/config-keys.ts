@@ -1,3 +1,4 @@
+import { credentials } from "./config-credentials.js";
 import { cdi, cri, criCni, criImages, criRuntime, nri, nriValidator } from "./config-cri.js";
 import { diff } from "./config-diff.js";
 import {
@@ -387,6 +388,7 @@ export const tableFields = {
   decryption,
   containerd,
   registry,
+  credentials,
   metrics,
   log,
   cri,

@@ -5,7 +5,7 @@ import { type OpenLayerEngine, openLayerEngine } from "../layer/index.js";
 import { type Metadata, openMetadata } from "../metadata/index.js";
 import { log } from "../observe/index.js";
 import { needsProcessors, type StreamProcessor } from "../processors/index.js";
-import { Registry, type RegistryOptions } from "../registry/index.js";
+import { type CredentialProvider, Registry, type RegistryOptions } from "../registry/index.js";
 import {
   createLazySnapshotter,
   FineIndexes,
@@ -13,11 +13,12 @@ import {
   labelResolver,
   SociIndexes,
 } from "../snapshotters/index.js";
-import { SharedCredentials } from "../transfer/index.js";
+import type { SharedCredentials } from "../transfer/index.js";
 import { watchBudgets } from "./budget-metrics.js";
 import type { Config } from "./config-keys.js";
 import { lazyTable } from "./config-snapshotters.js";
 import { containerdContent } from "./containerd-content.js";
+import { kubeletCredentials, openSharedCredentials, watchRemovedImages } from "./credential-parts.js";
 import { descriptorStore } from "./descriptor-store.js";
 import { ensurePassableFolder, ensurePrivateFolder } from "./folders.js";
 import { type ContentReader, hostContent } from "./host-content.js";
@@ -62,6 +63,8 @@ export interface NodeParts {
   readonly registry: Registry;
   /** Credentials that clients gave, which the registry of the lazy layers takes too. */
   readonly sharedCredentials: SharedCredentials;
+  /** Those of the machine beside Docker's config, which every registry of the process takes. */
+  readonly credentialProviders: readonly CredentialProvider[];
   readonly engine: OpenLayerEngine;
   readonly snapshotter: LazySnapshotter;
   readonly traces: TraceParts;
@@ -79,14 +82,18 @@ export async function startNodeParts(startup: Startup, options: NodePartsOptions
     (lock) => lock[Symbol.asyncDispose](),
   );
   const binding = await startup.part("native addon", () => loadBinding());
-  const sharedCredentials = new SharedCredentials();
+  const { environment = {} } = options;
+  const sharedCredentials = await startup.part("credentials", () =>
+    openSharedCredentials(config, environment),
+  );
+  const providers = await startup.part("credential providers", () => kubeletCredentials(config));
   const registry = await startup.part(
     "registry",
-    () => makeRegistry(config, version, { credentials: [sharedCredentials] }),
+    // Providers know of a credential's end; what came with a pull may be over by now.
+    () => makeRegistry(config, version, { credentials: [...providers, sharedCredentials] }),
     (made) => made.close(),
   );
   const processors = streamProcessorsOf(config);
-  const { environment = {} } = options;
   // Before all that takes time: readers may be waiting since an earlier process ended.
   const store = await startup.part("keeper", () => descriptorStore({ config, binding, environment }));
   const engine = await startup.part(
@@ -98,6 +105,11 @@ export async function startNodeParts(startup: Startup, options: NodePartsOptions
     "metadata",
     () => openMetadata({ directory: join(config.root, "metadata") }),
     (opened) => opened.close(),
+  );
+  await startup.part(
+    "kept credentials",
+    () => watchRemovedImages(sharedCredentials, metadata),
+    (watching) => watching[Symbol.dispose](),
   );
   const reader = await startup.part(
     "host content",
@@ -118,7 +130,17 @@ export async function startNodeParts(startup: Startup, options: NodePartsOptions
   watchBudgets(metrics, { engine, registry });
   watchRequests(metrics, engine);
   const lazyCapabilities = overlayParts.capabilities;
-  return { metadata, binding, registry, sharedCredentials, engine, snapshotter, traces, lazyCapabilities };
+  return {
+    metadata,
+    binding,
+    registry,
+    sharedCredentials,
+    credentialProviders: providers,
+    engine,
+    snapshotter,
+    traces,
+    lazyCapabilities,
+  };
 }
 
 interface SnapshotterParts extends NodePartsOptions {

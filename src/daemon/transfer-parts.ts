@@ -41,7 +41,8 @@ export async function startTransfer(
   startup: Startup,
   options: TransferPartsOptions,
 ): Promise<DaemonTransfer> {
-  const { config, version, metadata, binding, content, blobs, sharedCredentials } = options;
+  const { config, version, metadata, binding, content, blobs, sharedCredentials, credentialProviders } =
+    options;
   const now = (): bigint => binding.realtimeNanoseconds();
   const streams = new StreamRegistry();
   await startup.part(
@@ -68,7 +69,10 @@ export async function startTransfer(
     verifier: folderVerifier(imageVerifier),
     openRegistry: async (access) =>
       openTransferRegistry({
-        make: (facts) => makeRegistry(config, version, { ...facts, besides: options.registry }),
+        make: (facts) => {
+          const credentials = [...facts.credentials, ...credentialProviders];
+          return makeRegistry(config, version, { ...facts, credentials, besides: options.registry });
+        },
         hostsDirectories: registry.configPaths,
         shared: sharedCredentials,
         access,

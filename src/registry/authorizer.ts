@@ -74,7 +74,10 @@ export class Authorizer {
   ): Promise<Grant | undefined> {
     const { endpoint, repository, signal, challenge, refused } = wanted;
     const fresh = refused !== undefined;
-    const credential = await this.#credentials.find({ host: endpoint.host, repository, signal, fresh });
+    const { host, namespace, isServer = false } = endpoint;
+    const isMirror = namespace !== undefined && !isServer;
+    const place = { host, registry: namespace ?? host, isMirror, repository };
+    const credential = await this.#credentials.find({ ...place, signal, fresh });
     if (challenge.scheme === "basic") return basicGrant(credential);
     if (credential?.kind === "registry-token") {
       return { header: `Bearer ${credential.registryToken}`, isFresh: false };

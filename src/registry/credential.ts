@@ -11,6 +11,10 @@ export type Credential =
 export interface CredentialQuery {
   /** `registry.example:5000`; `docker.io` for Docker Hub, whatever its servers are called. */
   readonly host: string;
+  /** The registry of the image, where `host` is a mirror or another address of it; undefined: `host` itself. */
+  readonly registry?: string | undefined;
+  /** A mirror is somebody else than the registry, and gets none of its credentials. */
+  readonly isMirror?: boolean | undefined;
   /** `library/python`. */
   readonly repository: string;
   readonly signal?: AbortSignal | undefined;

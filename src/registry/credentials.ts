@@ -14,12 +14,13 @@ export class Credentials {
 
   async find(query: CredentialQuery): Promise<Credential | undefined> {
     const host = loginHost(query.host);
+    const registry = loginHost(query.registry ?? host);
     for (const provider of this.#providers) {
       query.signal?.throwIfAborted();
       using limit = linkSignals([query.signal], CREDENTIAL_TIMEOUT_MS);
       const { signal } = limit;
       try {
-        const found = await withSignal(provider.find({ ...query, host, signal }), signal);
+        const found = await withSignal(provider.find({ ...query, host, registry, signal }), signal);
         if (found !== undefined) return found;
       } catch (error) {
         query.signal?.throwIfAborted();

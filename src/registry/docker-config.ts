@@ -79,7 +79,7 @@ export class DockerConfigCredentials implements CredentialProvider {
 }
 
 /** @throws FAILED_PRECONDITION without a word of the text, which is full of secrets */
-function parseDockerConfig(text: string, path: string): DockerConfig {
+export function parseDockerConfig(text: string, path: string): DockerConfig {
   let json: unknown;
   try {
     json = JSON.parse(text);

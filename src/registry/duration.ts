@@ -17,3 +17,8 @@ export function durationMs(text: string): number | undefined {
   }
   return sum;
 }
+
+/** The same of the kubelet's API, where no time at all may stand as `0`. */
+export function goDurationMs(text: string): number | undefined {
+  return text === "0" ? 0 : durationMs(text);
+}

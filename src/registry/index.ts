@@ -12,6 +12,7 @@ export { DockerConfigCredentials, defaultDockerConfigPaths } from "./docker-conf
 export { distrustChannel, type RequestKind, requestChannel, retryChannel } from "./events.js";
 export type { HostFigures } from "./host-states.js";
 export { usualScheme } from "./hosts.js";
+export { KubeletCredentials, type KubeletCredentialsOptions } from "./kubelet-credentials.js";
 export type { PushBlob, PushManifest, PushOutcome, PushTarget } from "./push-target.js";
 export type { ListReferrers } from "./referrers.js";
 export { type FetchedManifest, type OpenBlob, Registry, type RegistryOptions } from "./registry.js";

@@ -90,3 +90,10 @@ export const AVOID_MS = 30_000;
 
 /** Ranges of one blob of which it is known who served them or that their bytes were wrong; the oldest are forgotten. */
 export const RANGES_REMEMBERED_MAX = 256;
+
+/** Credential providers of one kubelet config, and patterns, arguments, variables and credentials of one; more are refused. */
+export const KUBELET_PROVIDERS_MAX = 64;
+export const KUBELET_LIST_MAX = 1024;
+
+/** No answer of a provider is used for longer, whatever it says. */
+export const KUBELET_CACHE_MS_MAX = 24 * 3_600_000;

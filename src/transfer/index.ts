@@ -23,6 +23,7 @@ export type {
   ManifestReport,
 } from "./convert-event.js";
 export { type ConvertImageOptions, convertImage } from "./convert-image.js";
+export { type CredentialVault, type KeptCredential, openCredentialVault } from "./credential-vault.js";
 export { entryPath } from "./entry-path.js";
 export { type FineImageOptions, indexImageFine } from "./fine-index-image.js";
 export { type ImageLocation, parseImageLocation } from "./image-location.js";
@@ -33,7 +34,7 @@ export { openImageSource, openImageTarget } from "./open-image.js";
 export { openTransferRegistry, type RegistryFacts } from "./open-transfer-registry.js";
 export { type PushedIndex, type PushIndexOptions, pushIndexes } from "./push-index.js";
 export { registrySource, registryTarget } from "./registry-image.js";
-export { SharedCredentials } from "./shared-credentials.js";
+export { repositoryOf, SharedCredentials, type SharedCredentialsOptions } from "./shared-credentials.js";
 export { streamCredentials } from "./stream-credentials.js";
 export type {
   ExportWish,

@@ -42,9 +42,11 @@ export async function openTransferRegistry(options: OpenTransferRegistry): Promi
     hostsFolder === undefined || folders.every((folder) => hostsDirectories.includes(folder));
   return {
     registry,
-    isLasting: isOwnWay && isOwnFolder,
+    get isLasting() {
+      return isOwnWay && isOwnFolder && (shared.isKeeping || given.last === undefined);
+    },
     shareCredential: async () => {
-      if (given.last !== undefined) shared.note(reference, given.last);
+      if (given.last !== undefined) await shared.note(reference, given.last);
     },
     [Symbol.asyncDispose]: async () => await registry.close(),
   };
@@ -70,7 +72,8 @@ class GivenCredential implements CredentialProvider {
 
   async find(query: Parameters<CredentialProvider["find"]>[0]): Promise<Credential | undefined> {
     const found = await this.#inner?.find(query);
-    if (query.host === this.host) this.#last = found;
+    const { host, registry = host, isMirror = false } = query;
+    if (!isMirror && registry === this.host) this.#last = found;
     return found;
   }
 }

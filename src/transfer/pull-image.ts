@@ -46,6 +46,8 @@ export async function pullImage(pull: PullImage): Promise<Descriptor> {
   const inner = { ...call, signal: failure.signal };
   await new Pulling({ ...pull, call: inner, opened, progress, place, failure }).run(root, fetched);
   const rows = await storeImages(parts, { namespace: call.namespace, wish, target: root });
+  // Another image of the repository may have been removed meanwhile, and the credential with it.
+  if (opened.isLasting) await opened.shareCredential();
   for (const { name, target } of rows) {
     call.report?.({ event: "saved", name, descriptor: { ...root, annotations: target.annotations } });
   }
