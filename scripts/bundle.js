@@ -15,6 +15,7 @@ await build({
     "dist/src/cli/main.js",
     "dist/src/bench/link/link-worker.js",
     "dist/src/layer/compile-worker.js",
+    "dist/src/layer/file-map-worker.js",
     "dist/src/transfer/pack-worker.js",
   ],
   entryNames: "[name]",
