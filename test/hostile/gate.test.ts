@@ -4,6 +4,7 @@ import { type GateCase, outcomeOf } from "./gate-case.js";
 import { hostCases } from "./gate-host-cases.js";
 import { ociCases } from "./gate-oci-cases.js";
 import { processCases } from "./gate-process-cases.js";
+import { storeCases } from "./gate-store-cases.js";
 import { wireCases } from "./gate-wire-cases.js";
 
 const sets: Readonly<Record<string, readonly GateCase[]>> = {
@@ -11,6 +12,7 @@ const sets: Readonly<Record<string, readonly GateCase[]>> = {
   "processes of images": processCases,
   "registries and credentials": hostCases,
   "programs and clients of the node": wireCases,
+  "archives, keys, artifacts and lists": storeCases,
 };
 /** What a parser may hold on to beyond what it was given. */
 const GROWTH_BYTES_MAX = 256 << 20;

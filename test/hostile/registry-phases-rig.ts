@@ -22,7 +22,7 @@ const DEADLINE_MS = 2_000;
 /** One that gives them in the end must not fail for a slow machine. */
 const PATIENT_DEADLINE_MS = 20_000;
 const SILENCE_MS = 300;
-const PATIENT_SILENCE_MS = 5_000;
+const PATIENT_SILENCE_MS = 20_000;
 
 /** A root with an engine for one case after the other. */
 export class PhaseEngine implements AsyncDisposable {
@@ -45,6 +45,7 @@ export class PhaseEngine implements AsyncDisposable {
     const { demandDeadlineMs } = phase;
     if (this.#open?.demandDeadlineMs === demandDeadlineMs) return this.#open.engine;
     await this.#open?.engine.close();
+    this.#open = undefined;
     const engine = await this.#rig.open({
       demandDeadlineMs,
       fuseThreads: 1,

@@ -31,7 +31,7 @@ t.test("each misbehaviour of a registry ends each phase with the right bytes or 
       const name = `${misbehaviour.id} ${misbehaviour.name}: ${phase}`;
       try {
         const { verdict, faults } = await runPhase({ phase, misbehaviour, place });
-        t.equal(verdict, misbehaviour.verdicts[phase], name);
+        t.ok(misbehaviour.verdicts[phase].split(" or ").includes(verdict), `${name}: ${verdict}`);
         t.same(faults, [], `${name}, and nothing besides`);
       } catch (error) {
         t.fail(`${name}: ${String(error)}`);

@@ -54,7 +54,7 @@ export const bodyMisbehaviours: readonly Misbehaviour[] = [
   }),
   refused("N-52", "a trickle of 100 bytes a second", {
     isSilent: true,
-    reason: "too-slow",
+    reason: "too-slow or stalled",
     rules: always({ bytesPerSecond: 100 }),
   }),
   outlived("N-53", "one byte changed, once", once({ flipByte: 900 }), {

@@ -2,7 +2,7 @@ import type { Behaviour, Rule } from "../behaviour.js";
 import type { RegistryServer, RegistryServerOptions } from "../start-registry.js";
 
 /**
- * What each phase must end with. A pull ends with the right layer or an error of this reason; a read and a read after a
+ * What each phase must end with; " or " stands between reasons of which a slow machine chooses. A pull ends with the right layer or an error of this reason; a read and a read after a
  * restart with the right bytes or EIO; a prefetch with its range on disk or without, and reads that are right all the same.
  */
 export interface PhaseVerdicts {
