@@ -41,9 +41,21 @@ export async function runBenchStart(input: CommandInput): Promise<CommandResult>
     return { data: undefined, text: "", isPrinted: true, exitCode: await runInside() };
   }
   using stop = signalled();
+  endWithReader();
   input.tell(`seed ${options.seed}`);
   const report = await benchStart({ ...options, tell: input.tell, signal: stop.signal });
   return await writeReport(input, report);
+}
+
+/** Nobody reads any more, or the terminal was closed: cleans up as if it was interrupted. */
+function endWithReader(): void {
+  let isTold = false;
+  const end = (): void => {
+    if (!isTold) process.kill(process.pid, "SIGTERM");
+    isTold = true;
+  };
+  process.on("SIGHUP", end);
+  for (const stream of [process.stdout, process.stderr]) stream.on("error", end);
 }
 
 /**
