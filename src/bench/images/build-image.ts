@@ -56,7 +56,6 @@ export async function buildImage({ workload, folder, signal }: BuildImageOptions
       config: {
         Env: ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"],
         WorkingDir: "/",
-        ...(workload.command === undefined ? {} : { Cmd: workload.command }),
         ...(user === undefined ? {} : { User: user }),
       },
     });

@@ -49,9 +49,9 @@ const FORM = 1;
 /** Makes the image and its formats, unless an earlier run has. */
 export async function publish(options: PublishOptions): Promise<PublishedImage> {
   const { workload, cacheFolder, tell, signal } = options;
-  const { name, origin, command } = workload;
+  const { name, origin } = workload;
   const recipe = createHash("sha256")
-    .update(JSON.stringify([FORM, origin, command]))
+    .update(JSON.stringify([FORM, origin]))
     .digest("hex");
   const record = join(cacheFolder, "published", `${recipe}.json`);
   const known = await readRecord<PublishedImage>(record);

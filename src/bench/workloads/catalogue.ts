@@ -62,6 +62,9 @@ export const catalogue: readonly Workload[] = [
       "config_file=/etc/postgresql/15/main/postgresql.conf",
       "-c",
       "listen_addresses=",
+      // Its own folder lies below /run, which is empty in a container.
+      "-c",
+      "unix_socket_directories=/tmp",
     ],
     ready: { kind: "line", text: "database system is ready to accept connections" },
   }),
