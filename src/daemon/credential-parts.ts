@@ -54,6 +54,12 @@ export async function watchRemovedImages(shared: SharedCredentials, metadata: Me
     );
     return new Set(repositories.filter((repository) => repository !== undefined));
   };
+  const forgetUnused = async (repositories: readonly string[]): Promise<void> => {
+    // A listener hears of changes before they are there to be read; the end of a later write stands behind them.
+    await metadata.write(() => undefined);
+    const left = present();
+    for (const repository of repositories) if (!left.has(repository)) await shared.forget(repository);
+  };
   await shared.retain(present());
   return metadata.observe((changes) => {
     const gone = new Set<string>();
@@ -63,13 +69,10 @@ export async function watchRemovedImages(shared: SharedCredentials, metadata: Me
       if (repository !== undefined && shared.has(repository)) gone.add(repository);
     }
     if (gone.size === 0) return;
-    const left = present();
-    for (const repository of gone) {
-      if (left.has(repository)) continue;
-      shared.forget(repository).catch((thrown: unknown) => {
-        log.warn("Cannot forget a credential", { repository, error: LazuliError.from(thrown).message });
-      });
-    }
+    forgetUnused([...gone]).catch((thrown: unknown) => {
+      // The next start forgets it: it asks for the images that are there.
+      log.warn("Cannot forget credentials", { error: LazuliError.from(thrown).message });
+    });
   });
 }
 

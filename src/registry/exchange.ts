@@ -3,6 +3,7 @@ import type { LinkedSignal } from "../async/index.js";
 import { deadlineExceeded } from "../errors/index.js";
 import type { Clock } from "./clock.js";
 import { transportFailure } from "./failures.js";
+import { hideSecrets } from "./hide-secrets.js";
 import { DRAIN_BYTES_MAX, DRAIN_MS, SLOW_BYTES_MIN } from "./limits.js";
 import type { StallTimer } from "./stall-timer.js";
 
@@ -10,6 +11,8 @@ export interface ExchangeOptions {
   readonly response: Dispatcher.ResponseData;
   readonly url: URL;
   readonly method: string;
+  /** That was sent along. */
+  readonly authorization: string | undefined;
   readonly link: LinkedSignal;
   readonly stall: StallTimer;
   readonly slowAfterMs: number;
@@ -46,6 +49,11 @@ export class Exchange {
   header(name: string): string | undefined {
     const value = this.#options.response.headers[name];
     return Array.isArray(value) ? value.join(", ") : value;
+  }
+
+  /** The server's words without our secrets, for a message. */
+  withoutSecrets(text: string): string {
+    return hideSecrets(text, this.#options.authorization);
   }
 
   /** The header as a count of bytes; undefined when absent or not one. */

@@ -33,7 +33,7 @@ export function parseKubeletConfig(text: string, path: string): readonly Kubelet
   const problem: Problem = (wanted, at = "") => invalid({ path, at, wanted });
   let document: unknown;
   try {
-    document = parse(text, { maxAliasCount: 0, logLevel: "silent" });
+    document = parse(text, { maxAliasCount: 0, logLevel: "error" });
   } catch {
     // The parser's message quotes the text, which may hold a secret in `env`.
     throw problem("YAML or JSON");

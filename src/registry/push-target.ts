@@ -90,10 +90,13 @@ export class PushTarget {
       const kept = exchange.header("docker-content-digest");
       const algorithm = digestAlgorithm(digest);
       if (kept === undefined || !kept.startsWith(`${algorithm}:`) || kept === digest) return;
-      throw dataLoss(`Cannot push "${suffix}" to ${exchange.host}: want digest ${digest}, got ${kept}`, {
-        subject: digest,
-        reason: "digest-mismatch",
-      });
+      throw dataLoss(
+        `Cannot push "${suffix}" to ${exchange.host}: want digest ${digest}, got ${exchange.withoutSecrets(kept)}`,
+        {
+          subject: digest,
+          reason: "digest-mismatch",
+        },
+      );
     });
   }
 
@@ -129,7 +132,7 @@ export class PushTarget {
     // The place of an upload is trusted with the credential and the bytes.
     if (place?.origin !== exchange.url.origin) {
       throw failedPrecondition(
-        `Cannot push to ${exchange.host}: want a place for the upload on the same host, got ${place?.host ?? "none"}`,
+        `Cannot push to ${exchange.host}: want a place for the upload on the same host, got ${place === undefined || place === null ? "none" : exchange.withoutSecrets(place.host)}`,
         { subject: digest, reason: "upload-place" },
       );
     }
@@ -174,7 +177,7 @@ export class PushTarget {
     const told = await toldBy(exchange);
     if (told === "") return failure;
     const { code, reason, hint } = failure;
-    return new LazuliError(code, `${failure.message}: ${told}`, {
+    return new LazuliError(code, `${failure.message}: ${exchange.withoutSecrets(told)}`, {
       subject,
       ...(reason === undefined ? {} : { reason }),
       ...(hint === undefined ? {} : { hint }),

@@ -16,7 +16,7 @@ export function refuseEncoding(exchange: Exchange, subject: string): void {
   if (encoding === undefined || encoding.trim() === "" || encoding.trim().toLowerCase() === "identity")
     return;
   throw failedPrecondition(
-    `Cannot read "${subject}" from ${exchange.host}: want no content encoding, got "${encoding.slice(0, 40)}"`,
+    `Cannot read "${subject}" from ${exchange.host}: want no content encoding, got "${exchange.withoutSecrets(encoding).slice(0, 40)}"`,
     { subject, reason: "content-encoding" },
   );
 }

@@ -1,5 +1,5 @@
 import { failedPrecondition, type LazuliError } from "../errors/index.js";
-import { isWithinReach, type Reach } from "./addresses.js";
+import { hostnameKind, isWithinReach, type Reach } from "./addresses.js";
 import { REDIRECTS_MAX, URL_LENGTH_MAX } from "./limits.js";
 
 export interface RedirectRules {
@@ -40,16 +40,16 @@ export function redirectTarget(options: {
   const target = new URL(location, from);
   const scheme = target.protocol;
   if (scheme !== "https:" && scheme !== "http:") {
-    throw redirectRefused(from, "an http or https address", `scheme "${scheme.slice(0, 20)}"`);
+    throw redirectRefused(from, "an http or https address", "another scheme");
   }
   if (target.username !== "" || target.password !== "") {
     throw redirectRefused(from, "an address without a password", "one with it");
   }
   if (from.protocol === "https:" && scheme === "http:" && !rules.allowDowngrade) {
-    throw redirectRefused(from, "https to stay https", `http to ${target.host}`);
+    throw redirectRefused(from, "https to stay https", "http");
   }
   if (target.origin !== from.origin && !isWithinReach(target.hostname, rules.reach)) {
-    throw redirectRefused(from, "a public address", `one of this machine or its link, ${target.host}`);
+    throw redirectRefused(from, "a public address", `one of kind ${hostnameKind(target.hostname)}`);
   }
   target.hash = "";
   return target;

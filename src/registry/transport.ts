@@ -93,6 +93,7 @@ export class Transport {
         response,
         url: request.url,
         method: request.method,
+        authorization: authorizationOf(request),
         link,
         stall,
         slowAfterMs: 3 * stallTimeoutMs,
@@ -183,6 +184,11 @@ export class Transport {
 }
 
 /** A body in pieces: the time that its source takes counts as waiting for the network does. */
+function authorizationOf({ headers }: TransportRequest): string | undefined {
+  const value = Object.entries(headers).find(([name]) => name.toLowerCase() === "authorization")?.[1];
+  return typeof value === "string" ? value : value?.join(", ");
+}
+
 function bodyOf(body: RequestBody | undefined, stall: StallTimer): string | Uint8Array | Readable | null {
   if (typeof body !== "function") return body ?? null;
   const pieces = async function* (): AsyncIterable<Uint8Array> {
