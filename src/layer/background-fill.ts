@@ -90,6 +90,11 @@ export class BackgroundFill {
     this.#change(() => this.#pace.waited(milliseconds, isFilling));
   }
 
+  /** Nothing starts before it is quiet. */
+  hold(): void {
+    this.#change(() => this.#pace.hold());
+  }
+
   /** Requests were cut for a read. */
   wasCut(): void {
     this.#change(() => this.#pace.hurt());

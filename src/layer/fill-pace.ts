@@ -33,6 +33,10 @@ export class FillPace {
     return this.#isHeld;
   }
 
+  hold(): void {
+    this.#isHeld = true;
+  }
+
   started(): void {
     this.#isHeld = false;
   }

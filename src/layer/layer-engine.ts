@@ -256,6 +256,7 @@ class Engine implements OpenLayerEngine {
 
   async mountPoint(digest: Digest, options: { signal?: AbortSignal | undefined } = {}): Promise<string> {
     this.#checkOpen();
+    this.#parts.scheduler.expectStart();
     return await this.#layer(digest).mountPoint(options.signal);
   }
 
@@ -356,7 +357,8 @@ class Engine implements OpenLayerEngine {
     if (this.#layers.has(request.digest)) return;
     using linked = linkSignals([wanted, this.#ending.signal]);
     const { signal } = linked;
-    const { root, binding, processors = [] } = this.#parts;
+    const { root, binding, processors = [], scheduler } = this.#parts;
+    using _making = scheduler.making();
     const startedAt = performance.now();
     const source = await this.#measured(request.openSource)({ signal });
     const take = { ...{ root, request, source, processors, binding, signal }, compilers: this.#compilers };

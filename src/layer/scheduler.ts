@@ -8,6 +8,7 @@ import {
   DEMAND_REQUESTS_PER_LAYER_MAX,
   INTERRUPT_DISTANCE_BYTES,
   REPLAY_FLIGHT_BYTES_MAX,
+  REPLAY_MAKING_QUIET_MS,
 } from "./limits.js";
 import type { RequestPlan } from "./plan-request.js";
 import type { ReplayRequest } from "./replay.js";
@@ -55,6 +56,9 @@ export class Scheduler {
   #isClosed = false;
   #busyAt: number;
   #later: Timer | undefined;
+  /** Layers that are being made ready, and when the last one was. */
+  #making = 0;
+  #madeAt = Number.NEGATIVE_INFINITY;
 
   constructor(options: SchedulerOptions) {
     const { clock, backgroundFill, fillBytesPerSecond } = options;
@@ -84,6 +88,25 @@ export class Scheduler {
     this.#fill.add(fetcher);
     this.#replays.attach(fetcher);
     this.wake();
+  }
+
+  /** A layer is being made ready, until it is disposed of: its index has the link before what nobody waits for. */
+  making(): Disposable {
+    this.#making += 1;
+    this.expectStart();
+    return {
+      [Symbol.dispose]: () => {
+        this.#making -= 1;
+        this.#madeAt = this.#clock.now();
+        this.expectStart();
+      },
+    };
+  }
+
+  /** A container is about to start: the background waits until it is quiet. */
+  expectStart(): void {
+    this.#busyAt = this.#clock.now();
+    this.#fill.hold();
   }
 
   /** Asks for what a start is expected to read, in this order, when nobody waits for other bytes. */
@@ -246,7 +269,8 @@ export class Scheduler {
 
   #startReplays(): void {
     for (const fetcher of this.#hungry) if (fetcher.hasUnexpectedReads) return;
-    while (this.#count("prefetch") < this.#replays.requestsMax) {
+    const isMaking = this.#making > 0 || this.#clock.now() < this.#madeAt + REPLAY_MAKING_QUIET_MS;
+    while (this.#count("prefetch") < (isMaking ? 1 : this.#replays.requestsMax)) {
       const next = this.#replays.next();
       if (next === undefined || !this.#hasMemory(next.request.plan)) return;
       if (!this.#hasLinkFor(next.request)) return;

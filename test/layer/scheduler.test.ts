@@ -1,6 +1,13 @@
 import t from "tap";
 import { refusalReasons } from "../../src/fuse/index.js";
-import { CORRUPT_ATTEMPTS_MAX, DEMAND_REQUESTS_PER_LAYER_MAX, KIB, MIB } from "../../src/layer/limits.js";
+import {
+  BACKGROUND_QUIET_MS,
+  CORRUPT_ATTEMPTS_MAX,
+  DEMAND_REQUESTS_PER_LAYER_MAX,
+  KIB,
+  MIB,
+  REPLAY_MAKING_QUIET_MS,
+} from "../../src/layer/limits.js";
 import { type LogRecord, logChannel } from "../../src/observe/index.js";
 import { settle } from "../../testing/layer/fake-clock.js";
 import { schedulerRig } from "../../testing/layer/scheduler-rig.js";
@@ -337,4 +344,33 @@ t.test("close() fails the reads that wait and ends all requests", async (t) => {
   await rig.fetcher.close();
   t.equal(rig.plane.failed[0]?.errno, EIO);
   t.equal(rig.fetcher.transfers.size, 0);
+});
+
+t.test("making() lets replays have one request at a time until the layer is ready", async (t) => {
+  const rig = schedulerRig({ units: 256, unitBytes: 64 * KIB });
+  rig.source.hold();
+  const making = rig.scheduler.making();
+  const ranges = Array.from({ length: 16 }, (_, index) => ({ offset: index * MIB, length: 64 * KIB }));
+  const parts = [{ digest: rig.fetcher.digest, ranges }];
+  rig.scheduler.replay({ parts, bytesMax: 64 * MIB, timeMaxMs: 60_000, label: "making" }, { isHint: false });
+  await settle();
+  t.equal(rig.source.requests.length, 1);
+  making[Symbol.dispose]();
+  await rig.clock.advance(REPLAY_MAKING_QUIET_MS);
+  rig.scheduler.wake();
+  await settle();
+  t.ok(rig.source.requests.length > 1, "then several");
+  rig.source.release();
+});
+
+t.test("expectStart() holds the background until it is quiet", async (t) => {
+  const rig = schedulerRig({ units: 64, unitBytes: 64 * KIB, backgroundFill: true });
+  await rig.clock.advance(BACKGROUND_QUIET_MS / 2);
+  rig.scheduler.expectStart();
+  await rig.clock.advance(BACKGROUND_QUIET_MS / 2);
+  await settle();
+  t.equal(rig.source.requests.length, 0);
+  await rig.clock.advance(BACKGROUND_QUIET_MS / 2);
+  await settle();
+  t.ok(rig.source.requests.length > 0);
 });
