@@ -168,6 +168,13 @@ Napi::Value realtimeCall(const Napi::CallbackInfo& info) {
   return answered(info.Env(), [&] { return Napi::BigInt::New(info.Env(), realtimeNanoseconds()); });
 }
 
+Napi::Value closeOnExecCall(const Napi::CallbackInfo& info) {
+  return answered(info.Env(), [&]() -> Napi::Value {
+    closeOnExec();
+    return info.Env().Undefined();
+  });
+}
+
 Napi::Value makeFifoCall(const Napi::CallbackInfo& info) {
   return answered(info.Env(), [&]() -> Napi::Value {
     const auto mode = static_cast<mode_t>(integerArgument(info[1], "mode", 0, 0777));
@@ -203,6 +210,7 @@ Napi::Object initSyscalls(Napi::Env env, Napi::Object exports) {
   exports.Set("exchange", Napi::Function::New(env, exchangeCall, "exchange"));
   exports.Set("askToResend", Napi::Function::New(env, askToResendCall, "askToResend"));
   exports.Set("realtimeNanoseconds", Napi::Function::New(env, realtimeCall, "realtimeNanoseconds"));
+  exports.Set("closeOnExec", Napi::Function::New(env, closeOnExecCall, "closeOnExec"));
   exports.Set("makeFifo", Napi::Function::New(env, makeFifoCall, "makeFifo"));
   exports.Set("socketPair", Napi::Function::New(env, socketPairCall, "socketPair"));
   return exports;

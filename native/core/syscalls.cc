@@ -15,6 +15,7 @@
 #include <cstddef>
 #include <cstring>
 #include <ctime>
+#include <filesystem>
 
 #include "fuse_session.h"
 #include "mount_steps.h"
@@ -201,6 +202,17 @@ int64_t realtimeNanoseconds() {
   timespec now{};
   if (clock_gettime(CLOCK_REALTIME, &now) != 0) throw SystemCallError(errno, "clock_gettime");
   return static_cast<int64_t>(now.tv_sec) * 1'000'000'000 + now.tv_nsec;
+}
+
+void closeOnExec() {
+  // close_range(2) with CLOSE_RANGE_CLOEXEC would do, from Linux 5.11 on.
+  for (const auto& entry : std::filesystem::directory_iterator("/proc/self/fd")) {
+    const int fd = std::stoi(entry.path().filename().string());
+    if (fd <= STDERR_FILENO) continue;
+    const int flags = fcntl(fd, F_GETFD);
+    // One that is gone by now is inherited by nobody.
+    if (flags >= 0 && (flags & FD_CLOEXEC) == 0) fcntl(fd, F_SETFD, flags | FD_CLOEXEC);
+  }
 }
 
 void makeFifo(const std::string& path, mode_t mode) {

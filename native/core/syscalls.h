@@ -93,5 +93,7 @@ int64_t realtimeNanoseconds();
 /** With exactly this mode, whatever the umask is. */
 void makeFifo(const std::string& path, mode_t mode);
 std::pair<FileDescriptor, FileDescriptor> makeSocketPair();
+/** Keeps every descriptor above stderr from the programs that this process starts. */
+void closeOnExec();
 
 }  // namespace lazuli

@@ -45,6 +45,8 @@ export async function runServer(options: RunServerOptions): Promise<void> {
   const { config, environment, address } = options;
   using _log = writeLogs({ ...config.log, write: options.write });
   endOnBugs();
+  // Also what whoever started us has left open.
+  loadBinding().closeOnExec();
   const version = await buildVersion();
   log.info("Starting", { version, pid: process.pid, config: options.file ?? "defaults", root: config.root });
   const metrics = new Metrics();

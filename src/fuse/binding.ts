@@ -300,6 +300,8 @@ export interface NativeBinding {
   askToResend(fuseFd: number): boolean;
   /** clock_gettime(CLOCK_REALTIME) in nanoseconds. */
   realtimeNanoseconds(): bigint;
+  /** Keeps every open file above stderr from the programs that are started from now on. */
+  closeOnExec(): void;
   /** mkfifo(3) with exactly this mode; on the JS thread, since to start a program costs a thousand times as much. */
   makeFifo(path: string, mode: number): void;
   /** A connected pair of Unix stream sockets, for tests and for the holder of descriptors. */

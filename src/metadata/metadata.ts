@@ -4,6 +4,7 @@ import { constants } from "node:os";
 import { join } from "node:path";
 import { type Database, open, type RootDatabase } from "lmdb";
 import { LazuliError, resourceExhausted, unavailable } from "../errors/index.js";
+import { loadBinding } from "../fuse/index.js";
 import { checkMetadataFile, damaged } from "./file-check.js";
 import { lockFolder } from "./folder-lock.js";
 import { canBeKey, type KeyParts, keyParts, type TableKey } from "./key.js";
@@ -353,7 +354,7 @@ function openChecked(path: string): RootDatabase {
 
 function openRoot(path: string): RootDatabase {
   requireDescriptors();
-  return open({
+  const root = open({
     path,
     noSubdir: true,
     encoding: "binary",
@@ -363,6 +364,9 @@ function openRoot(path: string): RootDatabase {
     // Batching by turns makes a promise beside ours that rejects on a full disk without anybody to handle it.
     eventTurnBatching: false,
   });
+  // lmdb 3.5.6 opens its file for every program that this process starts, too.
+  loadBinding().closeOnExec();
+  return root;
 }
 
 /** lmdb 3.5.6 ends the process when an open within it fails. @throws EMFILE, ENFILE */
