@@ -15,4 +15,5 @@ export {
   contestants,
   type LinkShape,
 } from "./start/index.js";
+export { type BenchStoreOptions, benchStore } from "./store/index.js";
 export { catalogue, type Ready, type Workload } from "./workloads/index.js";

@@ -8,44 +8,45 @@ import { projectRoot } from "../../testing/rig/lab.js";
 
 t.setTimeout(180_000);
 
-const runs = [
-  {
-    name: "store",
-    words: ["--objects", "30"],
-    measures: ["ingest small blobs", "create images", "collect, all removed"],
-  },
-  {
-    name: "snapshots",
-    words: ["--snapshots", "5", "--snapshotter", "overlayfs"],
-    measures: ["prepare, empty", "commit 10 MiB", "list 5 snapshots"],
-  },
+const wanted = [
+  "ingest small blobs",
+  "create images",
+  "collect, all removed",
+  "prepare, empty",
+  "commit 10 MiB",
+  "list 5 snapshots",
 ];
 
-for (const { name, words, measures } of runs) {
-  t.test(`bench/${name} writes a report of lazuli beside containerd`, async (t) => {
-    const folder = await mkdtemp(join(tmpdir(), "lazuli-store-report-"));
-    t.teardown(() => rm(folder, { recursive: true, force: true }));
-    const file = join(folder, "report.json");
-    const script = join(projectRoot, "dist", "bench", name, "main.js");
-    const { stdout } = await command(process.execPath, [
-      script,
-      ...["--rounds", "1", "--quick", "--json", file],
-      ...words,
-    ]);
-    const report = parseReport(await readFile(file));
-    t.equal(report.kind, "store");
-    const found = report.series.map(({ measure }) => measure);
-    for (const measure of measures) t.ok(found.includes(measure), measure);
-    for (const { measure, contestants } of report.series) {
-      t.same(
-        contestants.map((one) => [one.name, one.isBaseline, one.values.length > 0]),
-        [
-          ["containerd", true, true],
-          ["lazuli", false, true],
-        ],
-        measure,
-      );
-    }
-    t.match(stdout, /containerd .* baseline\n/);
-  });
-}
+t.test("lazuli bench store writes a report of lazuli beside containerd", async (t) => {
+  const folder = await mkdtemp(join(tmpdir(), "lazuli-store-report-"));
+  t.teardown(() => rm(folder, { recursive: true, force: true }));
+  const file = join(folder, "report.json");
+  const small = ["--quick", "--objects", "30", "--snapshots", "5", "--snapshotter", "overlayfs"];
+  const words = ["bench", "store", ...small, "--folder", folder, "--json", file];
+  const { stdout } = await command(join(projectRoot, "bin", "lazuli"), words);
+  const report = parseReport(await readFile(file));
+  t.equal(report.kind, "store");
+  const found = report.series.map(({ measure }) => measure);
+  for (const measure of wanted) t.ok(found.includes(measure), measure);
+  for (const { measure, contestants } of report.series) {
+    t.same(
+      contestants.map((one) => [one.name, one.isBaseline, one.values.length > 0]),
+      [
+        ["containerd", true, true],
+        ["lazuli", false, true],
+      ],
+      measure,
+    );
+  }
+  t.match(stdout, /containerd .* baseline\n/);
+});
+
+t.test("lazuli bench store refuses what it can't measure", async (t) => {
+  const { code, stderr } = await command(
+    join(projectRoot, "bin", "lazuli"),
+    ["bench", "store", "--rounds", "0"],
+    { allow: [2] },
+  );
+  t.equal(code, 2);
+  t.match(stderr, /want at least one of --rounds/);
+});

@@ -1,6 +1,6 @@
 import { createHash, randomBytes } from "node:crypto";
-import { WriteAction } from "../../gen/containerd/services/content/v1/content_pb.js";
-import { NAMESPACE, type Peer } from "../peer.js";
+import { WriteAction } from "../../../gen/containerd/services/content/v1/content_pb.js";
+import { NAMESPACE, type Peer } from "./peer.js";
 
 const MESSAGE_BYTES = 1024 * 1024;
 const headers = { "containerd-namespace": NAMESPACE };
@@ -68,7 +68,7 @@ async function* writeRequests(blob: {
 }
 
 /** Seconds to list every blob of the namespace, and how many there were. */
-export async function listAll(peer: Peer): Promise<{ seconds: number; count: number }> {
+export async function listContent(peer: Peer): Promise<{ seconds: number; count: number }> {
   const started = performance.now();
   let count = 0;
   for await (const { info } of peer.content.list({ filters: [] }, { headers })) count += info.length;

@@ -1,9 +1,9 @@
 import { randomBytes } from "node:crypto";
 import { mkdir, open, rm } from "node:fs/promises";
 import { join } from "node:path";
-import { loadBinding } from "../../src/fuse/index.js";
-import { mountAll, unmountAll } from "../../src/mounts/index.js";
-import { NAMESPACE, type Peer } from "../peer.js";
+import { loadBinding } from "../../fuse/index.js";
+import { mountAll, unmountAll } from "../../mounts/index.js";
+import { NAMESPACE, type Peer } from "./peer.js";
 
 const headers = { "containerd-namespace": NAMESPACE };
 const labels = { "containerd.io/gc.root": "bench" };
@@ -124,7 +124,7 @@ export async function fill(subject: Subject, count: number): Promise<void> {
   }
 }
 
-export async function listAll({ peer, snapshotter }: Subject): Promise<number> {
+export async function listSnapshots({ peer, snapshotter }: Subject): Promise<number> {
   let count = 0;
   for await (const { info } of peer.snapshots.list({ snapshotter }, { headers })) count += info.length;
   return count;

@@ -1,7 +1,5 @@
-import { writeFile } from "node:fs/promises";
-import type { BenchContestant, BenchReport, BenchSeries } from "../src/bench/contract.js";
-import { readMachine } from "../src/bench/machine.js";
-import { renderHtml, renderJson, renderTable } from "../src/bench/report/index.js";
+import type { BenchContestant, BenchReport, BenchSeries } from "../contract.js";
+import { readMachine } from "../machine.js";
 
 export interface Measurement {
   readonly contestant: string;
@@ -52,14 +50,4 @@ export class Collected {
       ...facts,
     };
   }
-}
-
-/** The table, and the files that the command line asks for. */
-export async function emit(
-  report: BenchReport,
-  { json, html }: { readonly json?: string | undefined; readonly html?: string | undefined },
-): Promise<void> {
-  if (json !== undefined) await writeFile(json, renderJson(report));
-  if (html !== undefined) await writeFile(html, renderHtml(report));
-  process.stdout.write(renderTable(report));
 }
