@@ -193,6 +193,12 @@ const layer = {
     meaning:
       "Longest time that a process may wait for bytes of a file, over all retries and mirrors. After it its read fails with EIO.",
   }),
+  unusedGraceMs: durationField({
+    key: "unused_grace",
+    initial: "5m",
+    meaning:
+      "How long the bytes of a layer stay that no snapshot has any more, for the next pull of an image with this layer.",
+  }),
   readaheadMaxBytes: sizeField({
     key: "readahead_max",
     initial: "4MiB",

@@ -194,6 +194,7 @@ async function openSnapshotter(parts: SnapshotterParts): Promise<LazySnapshotter
     syncFileSystem: (path) => binding.fileSteps([{ kind: "syncFileSystem", path }]),
     resolveTimeoutMs: config.snapshotter.resolveTimeoutMs,
     pullTimeoutMs: config.snapshotter.pullTimeoutMs,
+    layerGraceMs: layer.unusedGraceMs,
     starts: profiled.starts(parts.traces.recorder),
     ...parts.overlayParts,
   });

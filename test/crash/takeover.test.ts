@@ -35,10 +35,16 @@ function numbersFrom(seed: number): () => number {
   };
 }
 
-function stallText(result: ReadersResult, moments: readonly number[]): string {
+/** In whole milliseconds: from a kill to the first answer of a read that waited, and the longest read of all. */
+function stallFigures(result: ReadersResult, moments: readonly number[]) {
   const stalls = stallsAfter(moments, result);
-  const at = (share: number): string => (stalls[Math.floor((stalls.length - 1) * share)] ?? 0).toFixed(0);
-  return `stalls of ${stalls.length}: median ${at(0.5)} ms, p99 ${at(0.99)} ms, longest ${at(1)} ms; longest read ${result.longestMs.toFixed(0)} ms`;
+  const at = (share: number): number => Math.round(stalls[Math.floor((stalls.length - 1) * share)] ?? 0);
+  return {
+    "ms median stall": at(0.5),
+    "ms p99 stall": at(0.99),
+    "ms longest stall": at(1),
+    "ms longest read": Math.round(result.longestMs),
+  };
 }
 
 /** Files of a layer that is here, and of one that comes slowly. */
@@ -62,15 +68,16 @@ async function fiftyReaders(rig: TakeoverRig) {
   return await startReaders({ listFile: join(rig.folder, "readers.json"), threads });
 }
 
-for (const [mount, kills] of [
-  ["erofs", KILLS],
-  ["fuse-tree", Math.ceil(KILLS / 4)],
+for (const [program, mount, kills] of [
+  ["snapshotter", "erofs", KILLS],
+  ["daemon", "erofs", Math.ceil(KILLS / 4)],
+  ["snapshotter", "fuse-tree", Math.ceil(KILLS / 4)],
 ] as const) {
-  t.test(`${kills} SIGKILLs of the server fail no read of ${READERS} readers: ${mount}`, async (t) => {
+  t.test(`${kills} SIGKILLs of lazuli ${program} fail no read of ${READERS}: ${mount}`, async (t) => {
     t.comment(`seed ${SEED}`);
     const random = numbersFrom(SEED);
     await using cleanup = new Cleanup();
-    const rig = await takeoverRig(cleanup, { layer: `mount = "${mount}"` });
+    const rig = await takeoverRig(cleanup, { program, layer: `mount = "${mount}"` });
     const server = new Supervisor({ ...rig, logFile: join(rig.folder, "lazuli.log") });
     cleanup.add(() => server.stop());
     await server.ready();
@@ -87,17 +94,24 @@ for (const [mount, kills] of [
     await delay(LIFE_MAX_MS);
     const result = await readers.stop();
     t.equal(server.starts, kills + 1);
-    const figures = { kills, readers: READERS };
     await recordCounts({
-      name: `takeover-${mount}`,
-      what: `Kills of the server under readers (${mount})`,
-      figures,
+      name: `takeover-${program}-${mount}`,
+      what: `Kills of \`lazuli ${program}\` under readers (${mount})`,
+      figures: {
+        kills,
+        readers: READERS,
+        "files read": result.files,
+        "failed reads": result.failed.length,
+        "files with wrong bytes": result.wrong.length,
+        "stuck readers": result.stuck,
+        ...stallFigures(result, moments),
+      },
     });
     t.same(result.failed, [], "failed reads");
     t.same(result.wrong, [], "wrong bytes");
     t.equal(result.stuck, 0, "stuck readers");
     t.ok(result.files > READERS, "each reader has read files");
-    t.comment(`${result.files} files read; ${stallText(result, moments)}`);
+    t.comment(JSON.stringify({ files: result.files, ...stallFigures(result, moments) }));
   });
 }
 
@@ -129,7 +143,7 @@ t.test("SIGTERM and --takeover fail no read, and the new server has the mounts",
   t.same(result.failed, [], "failed reads");
   t.same(result.wrong, [], "wrong bytes");
   t.equal(result.stuck, 0, "stuck readers");
-  t.comment(`${result.files} files read; ${stallText(result, moments)}`);
+  t.comment(JSON.stringify({ files: result.files, ...stallFigures(result, moments) }));
 });
 
 t.test("a keeper that is killed is replaced; with the server, layers are mounted anew", async (t) => {

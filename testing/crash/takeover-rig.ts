@@ -21,7 +21,7 @@ export interface KnownFile {
   readonly sha256: string;
 }
 
-/** A registry in this process, and the folder and config of a `lazuli snapshotter` that others start and kill. */
+/** A registry in this process, and the folder and config of a `lazuli` that others start and kill. */
 export interface TakeoverRig {
   readonly folder: string;
   readonly state: string;
@@ -49,8 +49,14 @@ export interface MountedLayer extends MountedSnapshot {
 
 export async function takeoverRig(
   cleanup: Cleanup,
-  options: { readonly config?: string; readonly layer?: string } = {},
+  options: {
+    /** `snapshotter` by default. */
+    readonly program?: "snapshotter" | "daemon";
+    readonly config?: string;
+    readonly layer?: string;
+  } = {},
 ): Promise<TakeoverRig> {
+  const { program = "snapshotter" } = options;
   const folder = await mkdtemp(join(tmpdir(), "lazuli-takeover-"));
   cleanup.add(() => rm(folder, { recursive: true, force: true }));
   cleanup.add(() => unmountBelow(folder));
@@ -63,7 +69,9 @@ export async function takeoverRig(
     configFile,
     [
       `root = "${join(folder, "root")}"\nstate = "${state}"`,
-      `[snapshotter]\naddress = "${socket}"\n[containerd]\nenabled = false`,
+      `[${program}]\naddress = "${socket}"\n[containerd]\nenabled = false`,
+      // The default socket is the node's, and tests run side by side.
+      program === "daemon" ? `[nri]\nsocket_path = "${join(folder, "nri.sock")}"` : "",
       `[layer]\nbackground_fill = false\nreadahead_max = "1B"\n${options.layer ?? ""}`,
       options.config ?? "",
     ].join("\n"),
@@ -75,7 +83,7 @@ export async function takeoverRig(
   const client = (): ProxySnapshotter => {
     const made = createProxySnapshotter({
       address: socket,
-      name: "lazuli",
+      name: program === "daemon" ? "overlayfs" : "lazuli",
       context: () => ({ namespace: "default" }),
     });
     clients.push(made);
@@ -87,7 +95,7 @@ export async function takeoverRig(
     socket,
     configFile,
     registry,
-    words: [lazuliProgram, "snapshotter", "--config", configFile],
+    words: [lazuliProgram, program, "--config", configFile],
     client,
     mountSnapshot: async (snapshot) => await mountSnapshot({ ...snapshot, folder, client: client() }),
     mountLayer: async (layer) => await mountLayer({ ...layer, folder, registry, client: client() }),
