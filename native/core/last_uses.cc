@@ -5,7 +5,8 @@
 namespace lazuli {
 
 LastUses::LastUses(uint64_t dataSize)
-    : count_(static_cast<size_t>(dataSize / GROUP_BYTES) + 1), groups_(std::make_unique<std::atomic<uint64_t>[]>(count_)) {}
+    : count_(static_cast<size_t>(std::min(dataSize / GROUP_BYTES + 1, GROUPS_MAX))),
+      groups_(std::make_unique<std::atomic<uint64_t>[]>(count_)) {}
 
 uint64_t LastUses::now() {
   timespec time{};

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
@@ -16,10 +17,14 @@ class LastUses {
  public:
   /** Bytes of the data file that a group covers; `useGroupBytes` of src/fuse/binding.ts. */
   static constexpr uint64_t GROUP_BYTES = 1ULL << 20;
+  /** 8 MiB for a layer of a TiB: a table may claim any size. What lies behind belongs to the last group. */
+  static constexpr uint64_t GROUPS_MAX = 1ULL << 20;
 
   explicit LastUses(uint64_t dataSize);
 
-  void touch(uint64_t dataOffset) { groups_[dataOffset / GROUP_BYTES].store(now(), std::memory_order_relaxed); }
+  void touch(uint64_t dataOffset) {
+    groups_[std::min<uint64_t>(dataOffset / GROUP_BYTES, count_ - 1)].store(now(), std::memory_order_relaxed);
+  }
   std::vector<double> list() const;
 
  private:

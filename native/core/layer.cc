@@ -270,11 +270,12 @@ size_t Layer::punch(size_t first, size_t end, Outcome& outcome) {
 }
 
 bool Layer::makeMissing(size_t unit) {
-  UnitState before = UnitState::verified;
-  std::atomic<UnitState>& state = records_[unit].state;
-  if (!state.compare_exchange_strong(before, UnitState::missing, std::memory_order_acq_rel)) {
-    if (before != UnitState::unverified) return false;
-    if (!state.compare_exchange_strong(before, UnitState::missing, std::memory_order_acq_rel)) return false;
+  // Counted before and after: who sees the unit missing sees the first, and who has seen the second sees it missing. With
+  // one count only, a read could be told of neither the loss nor the miss, and wait for ever.
+  losses_.fetch_add(1, std::memory_order_relaxed);
+  if (records_[unit].state.exchange(UnitState::missing, std::memory_order_acq_rel) == UnitState::missing) {
+    losses_.fetch_sub(1, std::memory_order_relaxed);
+    return false;
   }
   presentCount_.fetch_sub(1, std::memory_order_relaxed);
   damageEpoch_.fetch_add(1, std::memory_order_acq_rel);

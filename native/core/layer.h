@@ -85,8 +85,10 @@ class Layer {
   /** A SHA-256 a unit; zeros where it is not known, or the unit's own digest says it. */
   std::vector<uint8_t> sums() const;
   size_t presentCount() const { return presentCount_.load(std::memory_order_relaxed); }
-  /** Grows with each unit that turns out to be damaged, or is evicted. */
+  /** Grows with each unit that turns out to be damaged, or is evicted, once it is missing. */
   uint64_t damageEpoch() const { return damageEpoch_.load(std::memory_order_acquire); }
+  /** Whether a unit that is missing now may have been here when damageEpoch() was `epoch`. */
+  bool hasLostUnitsSince(uint64_t epoch) const { return losses_.load(std::memory_order_acquire) != epoch; }
 
   /** The right to change a unit. At most one at a time for a unit; a holder must not wait for another claim. */
   class Claim {
@@ -183,6 +185,8 @@ class Layer {
   const std::unique_ptr<Record[]> records_;
   std::atomic<size_t> presentCount_{0};
   std::atomic<uint64_t> damageEpoch_{0};
+  /** As damageEpoch_, but ahead of it while a unit is being made missing. */
+  std::atomic<uint64_t> losses_{0};
   std::atomic<uint64_t> evictions_{0};
   LastUses uses_;
   std::atomic<bool> removed_{false};

@@ -146,9 +146,15 @@ UnitRange UnitTable::overlapping(uint64_t offset, uint64_t length) const {
 }
 
 size_t UnitTable::streamStart(size_t index) const {
+  // Searched, because a table may have a million leaves in one span.
   const uint64_t start = blobOffset(index);
-  while (index > 0 && blobOffset(index - 1) == start) index--;
-  return index;
+  size_t low = 0;
+  while (low < index) {
+    const size_t middle = low + (index - low) / 2;
+    if (blobOffset(middle) < start) low = middle + 1;
+    else index = middle;
+  }
+  return low;
 }
 
 size_t UnitTable::streamEnd(size_t index) const {

@@ -25,7 +25,7 @@ WaitingReads::Parked WaitingReads::park(const WaitingReadPointer& read, const Ne
   // A unit's state changes before take() looks here: what has arrived by now would not wake this read.
   if (read->layer->state(need.firstMissing) != UnitState::missing) return Parked::unitArrived;
   // After damage a unit may be missing that JavaScript has delivered for this read: it is told again, under a new name.
-  if (read->id == 0 || read->damageEpoch != read->layer->damageEpoch()) {
+  if (read->id == 0 || read->layer->hasLostUnitsSince(read->damageEpoch)) {
     read->id = ++lastId_;
     read->damageEpoch = need.damageEpoch;
     Stats::add(stats_.misses);

@@ -37,8 +37,8 @@ struct WaitingRead {
   uint64_t parkedAt = 0;
   bool isParked = false;
   bool isInterrupted = false;
-  /** What the read is to be answered with when it would wait again; 0: it may wait. */
-  int failure = 0;
+  /** What the read is to be answered with when it would wait again; 0: it may wait. Read without the lock, too. */
+  std::atomic<int> failure = 0;
 };
 
 using WaitingReadPointer = std::shared_ptr<WaitingRead>;

@@ -125,6 +125,37 @@ void racesWithReaders() {
   for (std::thread& reader : readers) reader.join();
 }
 
+/** Who has seen a unit here and finds it missing must see that one was lost: else a read is never told of again. */
+void countsEachLossBeforeItShows() {
+  Sample sample;
+  const uint64_t before = sample.layer->damageEpoch();
+  CHECK(!sample.layer->evict(0) && !sample.layer->hasLostUnitsSince(before));
+  std::atomic<bool> isOver{false};
+  std::thread watcher([&] {
+    while (!isOver.load()) {
+      const uint64_t epoch = sample.layer->damageEpoch();
+      if (sample.layer->state(0) == UnitState::missing) continue;
+      while (sample.layer->state(0) != UnitState::missing && !isOver.load()) {
+      }
+      CHECK(sample.layer->state(0) != UnitState::missing || sample.layer->hasLostUnitsSince(epoch));
+    }
+  });
+  for (int turn = 0; turn < 500; turn++) {
+    CHECK(sample.store(0) == Outcome::stored);
+    CHECK(sample.layer->evict(0));
+  }
+  isOver.store(true);
+  watcher.join();
+  CHECK(sample.layer->damageEpoch() == before + 500 && !sample.layer->hasLostUnitsSince(before + 500));
+}
+
+void boundsWhatItRemembers() {
+  LastUses uses((1ULL << 53) - 1);
+  uses.touch(1ULL << 52);
+  const std::vector<double> times = uses.list();
+  CHECK(times.size() == LastUses::GROUPS_MAX && times.back() > 0 && times.front() == 0);
+}
+
 void remembersUses() {
   Sample sample;
   CHECK(sample.layer->lastUses().list() == (std::vector<double>{0, 0}));
@@ -194,6 +225,8 @@ int main() {
   punchesAllOfARun();
   leavesWhatIsBeingChanged();
   racesWithReaders();
+  countsEachLossBeforeItShows();
+  boundsWhatItRemembers();
   remembersUses();
   seesOtherUsers();
   tellsAFailedWrite();
