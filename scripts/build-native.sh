@@ -4,6 +4,7 @@
 # Does nothing when it is newer than all that it is made from.
 #   build-native.sh          the addon
 #   build-native.sh asan     builds native/core without Node, with AddressSanitizer and UBSan, and runs native/test
+#   build-native.sh fuzz     builds native/fuzz in the same way, and prints what drives it: libFuzzer, or standalone
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -52,28 +53,62 @@ build_programs() {
   done
 }
 
-run_sanitized() {
-  local out=build/asan test source object pids=()
+# native/core as objects in a folder, and their names in `objects`. Usage: build_objects FOLDER COMPILER FLAG...
+build_objects() {
+  local out=$1 compiler=$2 source object
+  shift 2
   mkdir -p "$out"
-  local flags=(-std=c++20 -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all
-    -Wall -Wextra -Werror -D_FILE_OFFSET_BITS=64 -Inative)
-  local objects=()
+  exec 8>"$out/.lock"
+  flock 8
   for source in native/core/*.cc; do
     object=$out/$(basename "$source" .cc).o
-    objects+=("$object")
     if [ -f "$object" ] && [ -z "$(find native/core scripts/build-native.sh -newer "$object" -print -quit)" ]; then continue; fi
     printf '%s\n' "$source"
-  done | xargs -r -P "$(nproc)" -I{} sh -c 'exec g++ "$@" -c "{}" -o "'"$out"'/$(basename "{}" .cc).o"' sh "${flags[@]}"
+  done | xargs -r -P "$(nproc)" -I{} sh -c 'exec "$@" -c "{}" -o "'"$out"'/$(basename "{}" .cc).o"' sh "$compiler" "$@"
+  flock -u 8
+  objects=()
   for source in native/core/*.cc; do objects+=("$out/$(basename "$source" .cc).o"); done
+}
+
+sanitizers=(-std=c++20 -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all
+  -Wall -Wextra -D_FILE_OFFSET_BITS=64 -Inative)
+libraries=(-lz -lzstd -lcrypto -pthread)
+
+run_sanitized() {
+  local source test flags=("${sanitizers[@]}" -Werror)
+  build_objects build/asan g++ "${flags[@]}"
   for source in native/test/*_test.cc; do
-    test=$out/$(basename "$source" .cc)
-    g++ "${flags[@]}" "$source" "${objects[@]}" -o "$test" -lz -lzstd -lcrypto -pthread
+    test=build/asan/$(basename "$source" .cc)
+    g++ "${flags[@]}" "$source" "${objects[@]}" -o "$test" "${libraries[@]}"
     "$test"
   done
+}
+
+# By clang with libFuzzer where both are installed, else by g++ with the mutator of standalone.cc.
+build_fuzzers() {
+  local out=build/fuzzers clang source
+  clang=$(command -v clang++ || command -v clang++-14 || true)
+  local compile=(g++ "${sanitizers[@]}") link=(native/fuzz/standalone.cc) folder=build/asan kind=standalone
+  if [ -n "$clang" ] && printf 'extern "C" int LLVMFuzzerTestOneInput(const char*, unsigned long) { return 0; }' |
+    "$clang" -x c++ -fsanitize=fuzzer,address,undefined - -o /dev/null 2>/dev/null; then
+    compile=("$clang" "${sanitizers[@]}") link=(-fsanitize=fuzzer) folder=build/asan-clang kind=libFuzzer
+    build_objects "$folder" "${compile[@]}" -fsanitize=fuzzer-no-link
+  else
+    build_objects "$folder" "${compile[@]}" -Werror
+  fi
+  mkdir -p "$out"
+  for source in native/fuzz/*_fuzz.cc; do
+    local program=$out/$(basename "$source" _fuzz.cc)
+    if [ "$(cat "$out/kind" 2>/dev/null)" = "$kind" ] && [ -f "$program" ] &&
+      [ -z "$(find native/core native/fuzz scripts/build-native.sh -newer "$program" -print -quit)" ]; then continue; fi
+    "${compile[@]}" "$source" "${link[@]}" "${objects[@]}" -o "$program" "${libraries[@]}"
+  done
+  printf '%s\n' "$kind" | tee "$out/kind"
 }
 
 case "${1:-addon}" in
   addon) build_addon ;;
   asan) run_sanitized ;;
-  *) fail "Unknown mode \"$1\": wanted asan, or nothing" ;;
+  fuzz) build_fuzzers ;;
+  *) fail "Unknown mode \"$1\": wanted asan, fuzz, or nothing" ;;
 esac

@@ -11,9 +11,10 @@ export LAZULI_CRASH_IMAGES=$((2000 * factor))
 export LAZULI_OPERATIONS=$((10000 * factor))
 export LAZULI_KILLS=$((10 * factor))
 export LAZULI_OFFLINE_LAYERS=1000
+export LAZULI_POSITIONS=$((100 * factor))
 export TAP_TIMEOUT=0
 failed=0
-for file in gc/model crash/kill crash/evict crash/takeover crash/offline-start system/power-loss; do
+for file in gc/model crash/kill crash/evict crash/takeover crash/offline-start system/power-loss faults/corrupted-positions; do
   printf '==== %s\n' "$file"
   node --enable-source-maps "dist/test/$file.test.js" || failed=1
 done
@@ -31,4 +32,7 @@ for fuzzer in fuzz-tar fuzz-streams; do
   printf '==== %s\n' "$fuzzer"
   node --enable-source-maps "dist/scripts/$fuzzer.js" --seconds $((36 * factor)) || failed=1
 done
+printf '==== the parsers, guided by coverage\n'
+node --enable-source-maps dist/scripts/fuzz.js --seconds $((36 * factor)) || failed=1
+node --enable-source-maps dist/scripts/fuzz-native.js --seconds $((36 * factor)) || failed=1
 exit "$failed"

@@ -1,5 +1,5 @@
 import { type Digest, sha256 } from "../bytes/index.js";
-import { invalidArgument, LazuliError } from "../errors/index.js";
+import { dataLoss, invalidArgument, LazuliError } from "../errors/index.js";
 import { openToc, TOC_DIGEST_ANNOTATION } from "../estargz/index.js";
 import { parseFineTable } from "../fine/index.js";
 import type { BlobSource } from "../registry/index.js";
@@ -138,6 +138,14 @@ async function readTable(
   const { digest } = loaded;
   const table = cost.count(loaded.table);
   const { digest: layer, size: blobSize } = source;
+  // What is kept of the table is checked against this digest at each start: a wrong one must not get there.
+  const actual = sha256(table);
+  if (actual !== digest) {
+    throw dataLoss(`Cannot use index table: want digest ${digest}, got ${actual}`, {
+      subject: layer,
+      reason: "fine-digest-mismatch",
+    });
+  }
   const { packedTree, treeSize, codec } = parseFineTable({ table, layer, blobSize });
   const headers = await decompress(packedTree, treeSize).catch((thrown: NodeJS.ErrnoException) => {
     if (thrown.code?.startsWith("ERR_ZSTD_") !== true) throw thrown;

@@ -1,0 +1,4 @@
+import { parsePrefetch } from "../../../src/soci/index.js";
+import { refusing } from "../target.js";
+
+export const fuzz = refusing(parsePrefetch);

@@ -1,0 +1,4 @@
+import { parseTarSplit } from "../../../src/zstdchunked/index.js";
+import { refusing } from "../target.js";
+
+export const fuzz = refusing((bytes) => [...parseTarSplit(bytes)]);
