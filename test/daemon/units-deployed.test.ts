@@ -22,6 +22,19 @@ t.test("the units keep containers alive over a restart", async (t) => {
   t.match(await readFile(join(root, units[0]!), "utf8"), /^Delegate=yes$/m);
 });
 
+t.test("the daemon's unit leaves out what its containers would inherit", async (t) => {
+  const inherited =
+    /^(CapabilityBoundingSet|NoNewPrivileges|SystemCall\w+|Restrict\w+|LockPersonality|MemoryDenyWriteExecute)=/m;
+  t.notMatch(await readFile(join(root, units[0]!), "utf8"), inherited);
+  t.match(await readFile(join(root, units[1]!), "utf8"), inherited, "the snapshotter starts no container");
+});
+
+t.test("no unit has what needs a mount namespace of its own", async (t) => {
+  const needing =
+    /^(Protect(Home|System|KernelTunables|KernelModules|KernelLogs|ControlGroups|Clock|Proc)|PrivateDevices|PrivateTmp|PrivateMounts|MountFlags|Bind\w+|\w+Paths|DynamicUser|RootDirectory)=/m;
+  for (const unit of units) t.notMatch(await readFile(join(root, unit), "utf8"), needing, unit);
+});
+
 t.test("systemd-analyze finds nothing wrong in the units", async (t) => {
   const folder = await mkdtemp(join(tmpdir(), "lazuli-units-"));
   t.teardown(() => rm(folder, { recursive: true, force: true }));
