@@ -15,6 +15,19 @@ export interface CompileOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
+/** What a thread may use before it is ended, and what it runs. */
+export interface CompileLimits {
+  readonly program: URL;
+  readonly heapMib: number;
+  readonly timeoutMs: number;
+}
+
+const usualLimits: CompileLimits = {
+  program: new URL("./compile-worker.js", import.meta.url),
+  heapMib: COMPILE_HEAP_MIB,
+  timeoutMs: COMPILE_TIMEOUT_MS,
+};
+
 /**
  * Turns indexes into meta images and unit tables, on threads of their own: a stranger's index can neither hold up the
  * process nor use up its memory. One thread always stands ready, since a new one costs 80 ms.
@@ -24,8 +37,10 @@ export class Compilers {
   readonly #idle: Worker[] = [];
   #idleTimer: NodeJS.Timeout | undefined;
   #isClosed = false;
+  readonly #limits: CompileLimits;
 
-  constructor() {
+  constructor(limits: Partial<CompileLimits> = {}) {
+    this.#limits = { ...usualLimits, ...limits };
     const worker = this.#start();
     worker.unref();
     this.#idle.push(worker);
@@ -48,7 +63,7 @@ export class Compilers {
     worker.ref();
     let reply: CompileReply;
     try {
-      reply = await replyOf(worker, options);
+      reply = await replyOf(worker, options, this.#limits);
     } catch (thrown) {
       await worker.terminate();
       throw thrown;
@@ -66,7 +81,7 @@ export class Compilers {
   }
 
   #start(): Worker {
-    return startWorker((ended) => this.#forget(ended));
+    return startWorker(this.#limits, (ended) => this.#forget(ended));
   }
 
   #forget(worker: Worker): void {
@@ -89,9 +104,9 @@ export class Compilers {
   }
 }
 
-function startWorker(onExit: (worker: Worker) => void): Worker {
-  const worker = new Worker(new URL("./compile-worker.js", import.meta.url), {
-    resourceLimits: { maxOldGenerationSizeMb: COMPILE_HEAP_MIB },
+function startWorker({ program, heapMib }: CompileLimits, onExit: (worker: Worker) => void): Worker {
+  const worker = new Worker(program, {
+    resourceLimits: { maxOldGenerationSizeMb: heapMib },
     env: {},
   });
   // Whoever waits for a reply hears of the failure; an idle thread's concerns nobody.
@@ -100,7 +115,11 @@ function startWorker(onExit: (worker: Worker) => void): Worker {
   return worker;
 }
 
-async function replyOf(worker: Worker, options: CompileOptions): Promise<CompileReply> {
+async function replyOf(
+  worker: Worker,
+  options: CompileOptions,
+  { heapMib, timeoutMs }: CompileLimits,
+): Promise<CompileReply> {
   const { input, subject, signal } = options;
   const answer = deferred<CompileReply>();
   const tooMuch = (what: string): void =>
@@ -113,13 +132,13 @@ async function replyOf(worker: Worker, options: CompileOptions): Promise<Compile
   const onMessage = (reply: CompileReply): void => answer.resolve(reply);
   const onExit = (): void => tooMuch("ended its thread without an answer");
   const onError = (error: NodeJS.ErrnoException): void => {
-    if (error.code === "ERR_WORKER_OUT_OF_MEMORY") tooMuch(`needs more than ${COMPILE_HEAP_MIB} MiB`);
+    if (error.code === "ERR_WORKER_OUT_OF_MEMORY") tooMuch(`needs more than ${heapMib} MiB`);
     else {
       const message = `Cannot compile the index of layer ${subject}: ${error.message}`;
       answer.reject(dataLoss(message, { subject, reason: "index-compile-failed", cause: error }));
     }
   };
-  const timer = setTimeout(() => tooMuch(`takes more than ${COMPILE_TIMEOUT_MS} ms`), COMPILE_TIMEOUT_MS);
+  const timer = setTimeout(() => tooMuch(`takes more than ${timeoutMs} ms`), timeoutMs);
   worker.on("message", onMessage);
   worker.on("error", onError);
   worker.on("exit", onExit);
