@@ -17,7 +17,7 @@ import {
   sumFromOutside,
 } from "./rig.js";
 
-const { stored, alreadyPresent, corrupt, truncated, ioError } = unitOutcomes;
+const { stored, alreadyPresent, corrupt, truncated, noSpace } = unitOutcomes;
 
 /** Three units in one stream, with bytes before, between and behind them that belong to nobody. */
 function group(
@@ -97,7 +97,7 @@ t.test("ingest() says corrupt or truncated and keeps such units missing", async 
   ]);
 });
 
-t.test("ingest() says ioError when the data file can't be written", async (t) => {
+t.test("ingest() says noSpace when the data file can't grow", async (t) => {
   await using rig = await makeRig();
   const sample = makeGzipSample(1, 64 * 1024);
   const fd = openSync("/dev/full", "r+");
@@ -109,7 +109,7 @@ t.test("ingest() says ioError when the data file can't be written", async (t) =>
     metaFd: -1,
   });
   closeSync(fd);
-  t.same(await ingest(rig, 1, sample, { firstUnit: 0, lastUnit: 0 }), [ioError]);
+  t.same(await ingest(rig, 1, sample, { firstUnit: 0, lastUnit: 0 }), [noSpace]);
   t.equal(rig.plane.presentCount(1), 0);
 });
 
