@@ -20,6 +20,8 @@ import { type ContentStore, proxyContentStore } from "../content/index.js";
 import { LazuliError } from "../errors/index.js";
 import { type CallFacts, callError } from "./call-errors.js";
 
+/** Megabytes that wait to be sent on one connection; beyond Node's own limit of 10, every other call of it is refused. */
+const SESSION_MEMORY_MAX = 256;
 /** containerd's own limit, both ways. */
 const MESSAGE_BYTES_MAX = 16 * 1024 * 1024;
 
@@ -51,7 +53,7 @@ interface Shared {
   readonly address: string;
   readonly services: Services;
   /** To undo when the connection ends, whoever's scope it was made in. */
-  readonly endings: (() => void)[];
+  readonly endings: Set<() => void>;
 }
 
 /** One HTTP/2 session on a Unix socket, seen from one namespace. Connects at the first call, and again after a break. */
@@ -59,6 +61,7 @@ export class Connection implements Disposable {
   readonly scope: CallScope;
   readonly #shared: Shared;
   #content: ContentStore | undefined;
+  #endContent: (() => void) | undefined;
 
   private constructor(shared: Shared, scope: CallScope) {
     this.#shared = shared;
@@ -67,7 +70,10 @@ export class Connection implements Disposable {
 
   static open(address: string, scope: CallScope): Connection {
     const baseUrl = "http://localhost";
-    const nodeOptions = { createConnection: () => connect({ path: address }) };
+    const nodeOptions = {
+      createConnection: () => connect({ path: address }),
+      maxSessionMemory: SESSION_MEMORY_MAX,
+    };
     const session = new Http2SessionManager(baseUrl, {}, nodeOptions);
     const transport = createGrpcTransport({
       baseUrl,
@@ -77,7 +83,7 @@ export class Connection implements Disposable {
       writeMaxBytes: MESSAGE_BYTES_MAX,
       acceptCompression: [],
     });
-    const endings = [() => session.abort()];
+    const endings = new Set([() => session.abort()]);
     return new Connection({ address, services: servicesOf(transport), endings }, scope);
   }
 
@@ -94,10 +100,21 @@ export class Connection implements Disposable {
     if (this.#content === undefined) {
       const { address: socketPath } = this;
       const store = proxyContentStore({ socketPath, ...this.scope });
-      this.#shared.endings.push(() => void store[Symbol.asyncDispose]());
+      this.#endContent = () => void store[Symbol.asyncDispose]();
+      this.#shared.endings.add(this.#endContent);
       this.#content = store;
     }
     return this.#content;
+  }
+
+  /** Ends what this scope has beside the session, until it is asked for again: a scope of a lease is over before the client. */
+  release(): void {
+    const end = this.#endContent;
+    if (end === undefined) return;
+    this.#endContent = undefined;
+    this.#content = undefined;
+    this.#shared.endings.delete(end);
+    end();
   }
 
   /** The same session in another namespace or under a lease. */
@@ -162,7 +179,8 @@ export class Connection implements Disposable {
   }
 
   [Symbol.dispose](): void {
-    for (const end of this.#shared.endings.splice(0)) end();
+    for (const end of this.#shared.endings) end();
+    this.#shared.endings.clear();
   }
 }
 

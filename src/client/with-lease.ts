@@ -22,9 +22,11 @@ export async function withLease<T>(
   await connection.call({ action: "make a lease", signal }, async ({ leases }, options) => {
     await leases.create({ id, labels: { ...labels, "containerd.io/gc.expire": expire } }, options);
   });
+  const leased = connection.within({ ...connection.scope, lease: id });
   try {
-    return await work(connection.within({ ...connection.scope, lease: id }));
+    return await work(leased);
   } finally {
+    leased.release();
     // Also when `signal` has fired. The server drops it by itself if it can't be told now.
     await connection
       .call({ action: "delete a lease", subject: id }, async ({ leases }, options) => {
