@@ -4,6 +4,9 @@ import { dataLoss, failedPrecondition } from "../errors/index.js";
 import type { BlobReader } from "./contract.js";
 import type { ProxyConnection } from "./proxy-connection.js";
 
+/** Messages without bytes in a row; one more counts as the end, or a service that never ends would hold its reader. */
+const EMPTY_PIECES_MAX = 100;
+
 export interface ProxyBlobReaderOptions {
   readonly connection: ProxyConnection;
   readonly digest: Digest;
@@ -106,11 +109,13 @@ export class ProxyBlobReader implements BlobReader {
   async #fill(run: Run, wanted: number): Promise<Uint8Array> {
     const pieces: Uint8Array[] = [];
     let missing = wanted;
+    let empty = 0;
     while (missing > 0) {
       if (run.rest.length === 0) {
         const next = await this.#next(run);
-        if (next.done) throw this.#short(wanted, wanted - missing);
+        if (next.done || empty > EMPTY_PIECES_MAX) throw this.#short(wanted, wanted - missing);
         run.rest = next.value.data;
+        empty = run.rest.length === 0 ? empty + 1 : 0;
       }
       const piece = run.rest.subarray(0, missing);
       run.rest = run.rest.subarray(piece.length);

@@ -4,6 +4,8 @@ import { createGrpcTransport, Http2SessionManager } from "@connectrpc/connect-no
 import { Content } from "../../gen/containerd/services/content/v1/content_pb.js";
 import { type ProxyCall, proxyError, serviceSlow } from "./proxy-errors.js";
 
+/** Megabytes that wait to be sent on one connection; beyond Node's own limit of 10, every other call of it is refused. */
+const SESSION_MEMORY_MAX = 256;
 /** Longest message that is taken: containerd's own limit. */
 const MESSAGE_BYTES_MAX = 16 * 1024 * 1024;
 
@@ -28,7 +30,10 @@ export class ProxyConnection implements Disposable {
     this.#options = options;
     const baseUrl = "http://localhost";
     // HTTP/2's own window of 64 KiB a stream: larger ones (1 and 4 MiB) moved no more bytes over a Unix socket.
-    const nodeOptions = { createConnection: () => connect({ path: options.socketPath }) };
+    const nodeOptions = {
+      createConnection: () => connect({ path: options.socketPath }),
+      maxSessionMemory: SESSION_MEMORY_MAX,
+    };
     this.#sessionManager = new Http2SessionManager(baseUrl, {}, nodeOptions);
     const transport = createGrpcTransport({
       baseUrl,

@@ -1,8 +1,12 @@
+import { dataLoss } from "../errors/index.js";
 import type { ContentInfo, ContentStore } from "./contract.js";
 import { ProxyBlobReader } from "./proxy-blob-reader.js";
 import { ProxyConnection, type ProxyOptions } from "./proxy-connection.js";
 import { openProxyWriter } from "./proxy-ingest-writer.js";
-import { contentInfoFrom, ingestStatusFrom } from "./proxy-messages.js";
+import { contentInfoFrom, infoOfBlob, ingestStatusFrom } from "./proxy-messages.js";
+
+/** Messages of a list without a blob in a row; one more ends it, or a service that never ends would hold its caller. */
+const EMPTY_BATCHES_MAX = 100;
 
 /**
  * The content store behind a socket that serves `containerd.services.content.v1`: containerd's own, or ours. Its errors
@@ -14,12 +18,12 @@ export function proxyContentStore(options: ProxyOptions): ContentStore & AsyncDi
   return {
     info: async (digest) =>
       await connection.call({ action: "look up a blob", subject: digest }, async () =>
-        contentInfoFrom((await client.info({ digest }, connection.callOptions())).info),
+        infoOfBlob((await client.info({ digest }, connection.callOptions())).info, digest),
       ),
     update: async ({ digest, labels, fieldPaths }) =>
       await connection.call({ action: "update a blob", subject: digest }, async () => {
         const request = { info: { digest, labels: { ...labels } }, updateMask: { paths: [...fieldPaths] } };
-        return contentInfoFrom((await client.update(request, connection.callOptions())).info);
+        return infoOfBlob((await client.update(request, connection.callOptions())).info, digest);
       }),
     walk: (filters) => walk(connection, filters),
     delete: async (digest) =>
@@ -29,7 +33,7 @@ export function proxyContentStore(options: ProxyOptions): ContentStore & AsyncDi
     open: async (digest, { signal } = {}) =>
       await connection.call({ action: "open a blob", subject: digest, signal }, async () => {
         const { info } = await client.info({ digest }, connection.callOptions(signal));
-        return new ProxyBlobReader({ connection, digest, size: contentInfoFrom(info).size, signal });
+        return new ProxyBlobReader({ connection, digest, size: infoOfBlob(info, digest).size, signal });
       }),
     status: async (ref) =>
       await connection.call({ action: "look up an ingest", subject: ref }, async () =>
@@ -54,9 +58,15 @@ async function* walk(connection: ProxyConnection, filters: readonly string[]): A
   try {
     const options = connection.streamOptions(ending.signal);
     const batches = connection.client.list({ filters: [...filters] }, options)[Symbol.asyncIterator]();
-    for (;;) {
+    for (let empty = 0; ; ) {
       const next = await connection.inTime({ action: "list blobs" }, batches.next(), () => ending.abort());
       if (next.done === true) break;
+      empty = next.value.info.length === 0 ? empty + 1 : 0;
+      if (empty > EMPTY_BATCHES_MAX) {
+        throw dataLoss(`Cannot list blobs: want blobs or the end, got ${empty} messages of nothing`, {
+          reason: "content-answer-endless",
+        });
+      }
       for (const one of next.value.info) yield contentInfoFrom(one);
     }
   } catch (thrown) {

@@ -6,7 +6,7 @@ import { type Digest, parseDigest } from "../bytes/index.js";
 import { dataLoss, failedPrecondition, invalidArgument } from "../errors/index.js";
 import type { CommitIngest, IngestStatus, IngestWriter, OpenIngest } from "./contract.js";
 import type { ProxyConnection } from "./proxy-connection.js";
-import { nanosecondsFrom } from "./proxy-messages.js";
+import { bytesFrom, nanosecondsFrom } from "./proxy-messages.js";
 import { WriteStream } from "./proxy-write-stream.js";
 
 /** Bytes of one message. */
@@ -178,8 +178,8 @@ class ProxyIngestWriter implements IngestWriter {
 
 function statusOf(answer: WriteContentResponse): Omit<IngestStatus, "ref" | "expected"> {
   return {
-    offset: Number(answer.offset),
-    total: Number(answer.total),
+    offset: bytesFrom(answer.offset),
+    total: bytesFrom(answer.total),
     startedAt: nanosecondsFrom(answer.startedAt),
     updatedAt: nanosecondsFrom(answer.updatedAt),
   };

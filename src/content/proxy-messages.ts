@@ -1,6 +1,6 @@
 import type { Timestamp } from "@bufbuild/protobuf/wkt";
 import type { Info, Status } from "../../gen/containerd/services/content/v1/content_pb.js";
-import { parseDigest } from "../bytes/index.js";
+import { type Digest, parseDigest } from "../bytes/index.js";
 import { dataLoss } from "../errors/index.js";
 import type { ContentInfo, IngestStatus, Nanoseconds } from "./contract.js";
 
@@ -10,12 +10,31 @@ export function nanosecondsFrom(timestamp: Timestamp | undefined): Nanoseconds {
   return timestamp === undefined ? 0n : timestamp.seconds * NANOSECONDS + BigInt(timestamp.nanos);
 }
 
-/** @throws DATA_LOSS when the service says nothing; INVALID_ARGUMENT for a digest that is none */
+/** Bytes, as a service says. @throws DATA_LOSS for what no blob can have */
+export function bytesFrom(value: bigint): number {
+  const bytes = Number(value);
+  if (Number.isSafeInteger(bytes) && bytes >= 0) return bytes;
+  throw dataLoss(`Cannot read an answer of the content service: want a count of bytes, got ${value}`, {
+    reason: "content-answer-invalid",
+  });
+}
+
+/** Of the blob that was asked for. @throws DATA_LOSS for another one, and as `contentInfoFrom` */
+export function infoOfBlob(info: Info | undefined, digest: Digest): ContentInfo {
+  const found = contentInfoFrom(info);
+  if (found.digest === digest) return found;
+  throw dataLoss(`Cannot read an answer of the content service: want ${digest}, got ${found.digest}`, {
+    subject: digest,
+    reason: "content-answer-other",
+  });
+}
+
+/** @throws DATA_LOSS when the service says nothing, or nonsense; INVALID_ARGUMENT for a digest that is none */
 export function contentInfoFrom(info: Info | undefined): ContentInfo {
   if (info === undefined) throw incomplete("the info of a blob");
   return {
     digest: parseDigest(info.digest),
-    size: Number(info.size),
+    size: bytesFrom(info.size),
     createdAt: nanosecondsFrom(info.createdAt),
     updatedAt: nanosecondsFrom(info.updatedAt),
     labels: info.labels,
@@ -27,8 +46,8 @@ export function ingestStatusFrom(status: Status | undefined): IngestStatus {
   if (status === undefined) throw incomplete("the status of an ingest");
   return {
     ref: status.ref,
-    offset: Number(status.offset),
-    total: Number(status.total),
+    offset: bytesFrom(status.offset),
+    total: bytesFrom(status.total),
     expected: status.expected === "" ? undefined : parseDigest(status.expected),
     startedAt: nanosecondsFrom(status.startedAt),
     updatedAt: nanosecondsFrom(status.updatedAt),

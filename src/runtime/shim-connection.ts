@@ -7,6 +7,8 @@ import { deadlineExceeded, type ErrorCode, errorCodes, LazuliError, unavailable 
 import { connectTtrpc } from "../ttrpc/index.js";
 import { type ShimAddress, socketPathOf } from "./bootstrap.js";
 
+/** Megabytes that wait to be sent on one connection; beyond Node's own limit of 10, every other call of it is refused. */
+const SESSION_MEMORY_MAX = 256;
 export interface ShimCallOptions {
   readonly signal?: AbortSignal | undefined;
   /** Undefined: as long as it takes. */
@@ -106,7 +108,7 @@ async function openGrpc({ path, namespace, signal }: OpenOptions): Promise<Wire>
   }
   // The session tells of errors by its calls.
   socket.on("error", () => undefined);
-  const nodeOptions = { createConnection: () => socket };
+  const nodeOptions = { createConnection: () => socket, maxSessionMemory: SESSION_MEMORY_MAX };
   const sessionManager = new Http2SessionManager(BASE_URL, { idleConnectionTimeoutMs: IDLE_MS }, nodeOptions);
   const transport = createGrpcTransport({
     baseUrl: BASE_URL,

@@ -115,10 +115,27 @@ export async function unpackCheckpoint(
   let files = 0;
   for await (const entry of readTar({ size: blob.size, read, signal })) {
     files += 1;
-    const path = join(folder, insideName(entry, files));
-    if (entry.kind === "directory") await mkdir(path, { recursive: true });
-    else await copyOut(blob, entry, path);
+    const name = insideName(entry, files);
+    const path = join(folder, name);
+    try {
+      if (entry.kind === "directory") await mkdir(path, { recursive: true });
+      else await copyOut(blob, entry, path);
+    } catch (thrown) {
+      throw impossibleName.has((thrown as NodeJS.ErrnoException).code ?? "")
+        ? badPlace(name, thrown)
+        : thrown;
+    }
   }
+}
+
+/** What a file system says of a name that another entry, or nature, does not leave room for. */
+const impossibleName = new Set(["EEXIST", "EISDIR", "ENOTDIR", "ENAMETOOLONG"]);
+
+function badPlace(name: string, cause: unknown): Error {
+  return invalidArgument(
+    `Cannot unpack a checkpoint: want names that fit beside each other, got ${JSON.stringify(name)}`,
+    { subject: name, reason: "checkpoint-invalid", cause },
+  );
 }
 
 function insideName(entry: TarEntry, count: number): string {

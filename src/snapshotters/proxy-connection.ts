@@ -6,6 +6,8 @@ import { delay, withSignal } from "../async/index.js";
 import { failedPrecondition, type LazuliError } from "../errors/index.js";
 import { isUnreachable, type ProxyCall, type ProxyPeer, proxyError, unreachable } from "./proxy-errors.js";
 
+/** Megabytes that wait to be sent on one connection; beyond Node's own limit of 10, every other call of it is refused. */
+const SESSION_MEMORY_MAX = 256;
 /** Longest message that is taken: containerd's own limit. */
 const MESSAGE_BYTES_MAX = 16 * 1024 * 1024;
 /** Pauses between attempts to connect double between these. */
@@ -42,7 +44,10 @@ export class ProxyConnection implements Disposable {
   constructor(options: ProxyConnectionOptions) {
     this.#options = options;
     const baseUrl = "http://localhost";
-    const nodeOptions = { createConnection: () => connect({ path: options.address }) };
+    const nodeOptions = {
+      createConnection: () => connect({ path: options.address }),
+      maxSessionMemory: SESSION_MEMORY_MAX,
+    };
     this.#sessionManager = new Http2SessionManager(baseUrl, {}, nodeOptions);
     this.#transport = createGrpcTransport({
       baseUrl,

@@ -29,6 +29,15 @@ export function snapshotInfoFrom(info: Info | undefined): SnapshotInfo {
   };
 }
 
+/** Bytes or inodes. @throws DATA_LOSS for what can't be counted */
+export function countFrom(value: bigint): number {
+  const count = Number(value);
+  if (Number.isSafeInteger(count) && count >= 0) return count;
+  throw dataLoss(`Cannot read an answer of a snapshotter: want a count, got ${value}`, {
+    reason: "snapshotter-answer-invalid",
+  });
+}
+
 export function mountsFrom(mounts: readonly MountMessage[]): readonly Mount[] {
   return mounts.map(({ type, source, target, options }) => ({ type, source, target, options }));
 }

@@ -7,7 +7,7 @@ import {
 import { invalidArgument, LazuliError, unavailable } from "../errors/index.js";
 import type { CreateSnapshot, Mount, SnapshotInfo, Snapshotter } from "./contract.js";
 import { ProxyConnection, type ProxyContext } from "./proxy-connection.js";
-import { mountsFrom, snapshotInfoFrom } from "./proxy-messages.js";
+import { countFrom, mountsFrom, snapshotInfoFrom } from "./proxy-messages.js";
 
 export interface ProxySnapshotterOptions {
   /** Path of the Unix socket that serves `containerd.services.snapshots.v1`. */
@@ -91,7 +91,7 @@ class SocketSnapshotter implements ProxySnapshotter {
     const call = { action: "measure a snapshot", subject: key, changesNothing: true, signal };
     return await this.#connection.call(call, async (options) => {
       const { size, inodes } = await this.#snapshots.usage({ snapshotter: this.#snapshotter, key }, options);
-      return { size: Number(size), inodes: Number(inodes) };
+      return { size: countFrom(size), inodes: countFrom(inodes) };
     });
   }
 
