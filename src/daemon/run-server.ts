@@ -8,6 +8,7 @@ import { Metrics } from "./metrics.js";
 import { feedMetrics, watchProcess } from "./metrics-sources.js";
 import { endOnBugs, untilSignal } from "./process-end.js";
 import { serviceManager } from "./sd-notify.js";
+import { takeServiceEnvironment } from "./service-environment.js";
 
 export interface RunOptions {
   readonly config: Config;
@@ -42,7 +43,8 @@ export interface RunServerOptions extends RunOptions {
 
 /** Runs a server until SIGTERM or SIGINT. @throws what keeps it from starting */
 export async function runServer(options: RunServerOptions): Promise<void> {
-  const { config, environment, address } = options;
+  const { config, address } = options;
+  const environment = takeServiceEnvironment(options.environment);
   using _log = writeLogs({ ...config.log, write: options.write });
   endOnBugs();
   // Also what whoever started us has left open.

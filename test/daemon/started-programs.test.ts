@@ -3,6 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import t, { type Test } from "tap";
 import { runPlugin } from "../../src/cni/run-plugin.js";
+import { takeServiceEnvironment } from "../../src/daemon/service-environment.js";
 import { loadBinding } from "../../src/fuse/index.js";
 import { openMetadata } from "../../src/metadata/index.js";
 import { startPlugin } from "../../src/nri/installed-plugins.js";
@@ -181,6 +182,18 @@ kill $pid; wait $pid`;
     t.same(open, [], "nothing is left open");
   },
 );
+
+t.test("takeServiceEnvironment() leaves nothing of systemd to what is started", async (t) => {
+  const names = ["NOTIFY_SOCKET", "LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES", "CREDENTIALS_DIRECTORY"];
+  for (const name of names) process.env[name] = `canary-${name}`;
+  process.env.LAZULI_KEPT = "kept";
+  t.teardown(() => delete process.env.LAZULI_KEPT);
+  const environment = takeServiceEnvironment(process.env);
+  for (const name of names) t.equal(environment[name], `canary-${name}`, "for this process");
+  const { stdout } = await command("env", []);
+  t.notMatch(stdout, "canary-");
+  t.match(stdout, "LAZULI_KEPT=kept");
+});
 
 t.test("closeOnExec() leaves the files usable", async (t) => {
   const path = join(await folderOf(t), "file");
