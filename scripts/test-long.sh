@@ -24,6 +24,8 @@ for file in layer/matrix system/formats; do
 done
 printf '==== system/containers-churn, a hundred in a row\n'
 LAZULI_CHURN=100 node --enable-source-maps dist/test/system/containers-churn.test.js || failed=1
+printf '==== system/cycles, two hundred of pull, run, exec and remove\n'
+LAZULI_CYCLES=$((2 * factor)) node --enable-source-maps dist/test/system/cycles.test.js || failed=1
 printf '==== system/cri-leaks, two hundred pods and ten thousand commands\n'
 LAZULI_POD_CYCLES=$((2 * factor)) LAZULI_EXECS=$((100 * factor)) node --enable-source-maps dist/test/system/cri-leaks.test.js || failed=1
 printf '==== system/budget-disk, a gibibyte on a disk of 64 MiB\n'
