@@ -108,6 +108,8 @@ export class Transfer {
   /** Lets the stream that is arriving end and drops the rest; returns the first unit dropped, if any is. */
   cut(): number | undefined {
     const { ledger } = this.#options;
+    // All of it came and is being stored: behind the layer's last unit there is no next one.
+    if (this.#stream.first > this.#lastUnit) return undefined;
     const isArriving = this.position > ledger.units.blobOffset(this.#stream.first);
     const last = isArriving ? this.#stream.last : this.#stream.first - 1;
     if (last >= this.#lastUnit) return undefined;
