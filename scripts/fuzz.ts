@@ -4,13 +4,13 @@
  *     node dist/scripts/fuzz.js [--target NAME] [--seconds N] [--keep]
  *
  * The seconds are shared by the targets (test/fuzz/targets.ts). What reaches something new stays in build/fuzz, from where
- * the next run goes on; `--keep` writes the smallest part of it that reaches the same to test/fuzz/corpus, for the tests.
+ * the next run goes on; `--keep` writes a part of it of all lengths to test/fuzz/corpus, for the tests.
  */
 import { parseArgs } from "node:util";
 import { seedsOf } from "../test/fuzz/seeds.js";
 import { bytesMaxOf, targets } from "../test/fuzz/targets.js";
 import { recordCounts } from "../testing/counts/index.js";
-import { fuzzTarget, mergeCorpus, readCorpus, writeCorpus } from "../testing/fuzz/index.js";
+import { fuzzTarget, keptInputs, readCorpus, writeCorpus } from "../testing/fuzz/index.js";
 
 /** Processes at a time. */
 const LANES = 2;
@@ -39,7 +39,7 @@ async function main(): Promise<number> {
         `${name}: ${result.executions} executions${result.finding === undefined ? "" : ", a finding"}`,
       );
       if (result.finding !== undefined) console.log(result.finding);
-      else if (values.keep) await writeCorpus(name, await mergeCorpus(name, { ...facts, more: corpus }));
+      else if (values.keep) await writeCorpus(name, await keptInputs(name));
     }
   };
   await Promise.all(Array.from({ length: LANES }, lane));

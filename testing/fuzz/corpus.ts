@@ -21,17 +21,16 @@ export async function readCorpus(target: string): Promise<Corpus> {
   return [...texts.map((text) => Buffer.from(text, "base64")), ...findings];
 }
 
-/** Keeps the shortest. */
+/** Keeps as many as there is room for, of all lengths. */
 export async function writeCorpus(target: string, inputs: Corpus): Promise<void> {
   await mkdir(folder, { recursive: true });
-  let left = CORPUS_BYTES_MAX;
-  const kept = inputs
-    .toSorted((one, other) => one.length - other.length || Buffer.compare(one, other))
-    .filter(({ length }) => {
-      if (length > INPUT_BYTES_MAX || length > left) return false;
-      left -= length;
-      return true;
-    });
-  const texts = kept.map((input) => `  ${JSON.stringify(input.toString("base64"))}`);
+  const sorted = inputs
+    .filter(({ length }) => length <= INPUT_BYTES_MAX)
+    .toSorted((one, other) => one.length - other.length || Buffer.compare(one, other));
+  const bytes = sorted.reduce((sum, { length }) => sum + length, 0);
+  const step = Math.max(1, Math.ceil(bytes / CORPUS_BYTES_MAX));
+  const texts = sorted
+    .filter((_, index) => index % step === 0)
+    .map((input) => `  ${JSON.stringify(input.toString("base64"))}`);
   await writeFile(join(folder, `${target}.json`), `[\n${texts.join(",\n")}\n]\n`);
 }

@@ -4,5 +4,5 @@
  *     const { executions, finding } = await fuzzTarget("tar", { isLate: true, bytesMax: 4096, seconds: 60 });
  */
 export { type Corpus, readCorpus, writeCorpus } from "./corpus.js";
-export { type FuzzOptions, type FuzzResult, fuzzTarget, mergeCorpus } from "./jazzer.js";
+export { type FuzzOptions, type FuzzResult, fuzzTarget, keptInputs } from "./jazzer.js";
 export { buildNativeTargets, fuzzNative, mergeNative, type NativeDriver } from "./native.js";

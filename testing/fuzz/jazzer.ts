@@ -76,25 +76,10 @@ export async function fuzzTarget(target: string, options: FuzzOptions): Promise<
   return { executions, finding: code === 0 ? undefined : output.slice(-4000) };
 }
 
-/** The smallest part of what was found for a target, with `more`, that reaches all that the whole does. */
-export async function mergeCorpus(
-  target: string,
-  { isLate, bytesMax, more }: { readonly isLate: boolean; readonly bytesMax: number; readonly more: Corpus },
-): Promise<Corpus> {
-  const merged = await mkdtemp(join(tmpdir(), "lazuli-merge-"));
-  try {
-    await addInputs(workingCorpus(target), more);
-    const { output, code } = await runJazzer(target, isLate, [
-      merged,
-      workingCorpus(target),
-      "-merge=1",
-      `-max_len=${bytesMax}`,
-    ]);
-    if (code !== 0) throw new Error(`Cannot merge the corpus of ${target}: ${output.slice(-2000)}`);
-    return await Promise.all((await readdir(merged)).map((name) => readFile(join(merged, name))));
-  } finally {
-    await rm(merged, { recursive: true, force: true });
-  }
+/** What fuzzing kept of a target: each reached something that those before it did not. Jazzer.js can't merge corpora. */
+export async function keptInputs(target: string): Promise<Corpus> {
+  const folder = workingCorpus(target);
+  return await Promise.all((await readdir(folder)).map((name) => readFile(join(folder, name))));
 }
 
 /** Puts inputs into a folder, under names that libFuzzer gives them too. */

@@ -39,7 +39,7 @@ export async function fuzzNative(
   return { executions, finding: code === 0 ? undefined : output.slice(-4000) };
 }
 
-/** As mergeCorpus(), by libFuzzer. */
+/** The smallest part of what was found for a target that reaches all that the whole does; by libFuzzer. */
 export async function mergeNative(target: string, bytesMax: number): Promise<Corpus> {
   const merged = await mkdtemp(join(tmpdir(), "lazuli-merge-"));
   try {
