@@ -110,7 +110,7 @@ const goals: readonly Goal[] = [
         "things left",
         "descriptors more than before",
         "LMDB readers more than before",
-        "KiB of memory a cycle in the second half",
+        "KiB of memory from one half to the other",
       ],
     ],
     missing:

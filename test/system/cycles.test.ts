@@ -59,11 +59,13 @@ t.test(`${CYCLES} times an image is pulled, run and removed, and nothing is left
   const before = await settled(lab, (now) => now.things.length === 0);
   t.same(before.things, [], "a cycle takes away what it made");
   const middle = Math.floor(CYCLES / 2);
-  let settledBytes = 0;
+  // The least of each half: V8 lets more than 100 MB grow between two collections of all its heap.
+  const leastBytes = [Number.POSITIVE_INFINITY, Number.POSITIVE_INFINITY];
   for (let index = 0; index < CYCLES; index += 1) {
     const { output, wanted, lazyLayers } = await cycle(lab, `cycle-${index}`);
     if (output !== wanted || lazyLayers < 2) t.fail(`${index}: ${lazyLayers} ${output}`);
-    if (index === middle) settledBytes = await residentBytes(lab);
+    const half = index < middle ? 0 : 1;
+    leastBytes[half] = Math.min(leastBytes[half]!, await residentBytes(lab));
   }
   const after = await settled(
     lab,
@@ -73,12 +75,12 @@ t.test(`${CYCLES} times an image is pulled, run and removed, and nothing is left
   const descriptors = after.openFiles - before.openFiles;
   t.ok(descriptors <= DESCRIPTORS_SLACK, `descriptors: ${before.openFiles}, then ${after.openFiles}`);
   t.ok(after.readers <= before.readers, `readers: ${before.readers}, then ${after.readers}`);
-  const grownBytes = (await residentBytes(lab)) - settledBytes;
+  const grownBytes = leastBytes[1]! - leastBytes[0]!;
   t.ok(grownBytes < MEMORY_SLACK_BYTES, `memory grew by ${grownBytes} bytes`);
   const traces = (await filesBelow(join(lab.daemon.root, "traces"))).length;
   const profiles = (await filesBelow(join(lab.daemon.root, "profiles"))).length;
-  t.ok(traces > 0 && traces <= TRACES_MAX, `${traces} traces`);
-  t.ok(profiles > 0 && profiles <= PROFILES_MAX, `${profiles} profiles`);
+  t.ok(traces <= TRACES_MAX, `${traces} traces`);
+  t.ok(profiles <= PROFILES_MAX, `${profiles} profiles`);
   await recordCounts({
     name: "cycles",
     what: "Cycles of pull, run, exec and remove on `lazuli daemon`",
@@ -87,7 +89,7 @@ t.test(`${CYCLES} times an image is pulled, run and removed, and nothing is left
       "things left": after.things.length,
       "descriptors more than before": descriptors,
       "LMDB readers more than before": after.readers - before.readers,
-      "KiB of memory a cycle in the second half": Math.round(grownBytes / 1024 / (CYCLES - middle)),
+      "KiB of memory from one half to the other": Math.round(grownBytes / 1024),
       traces,
       profiles,
     },
