@@ -9,7 +9,11 @@
       'target_name': 'lazuli',
       'sources': ['<!@(ls native/core/*.cc native/binding/*.cc)'],
       'include_dirs': ['<!(node -p "require(\'node-addon-api\').include_dir")'],
-      'defines': ['NAPI_VERSION=9', 'NAPI_DISABLE_CPP_EXCEPTIONS', 'NODE_ADDON_API_DISABLE_DEPRECATED', '_FILE_OFFSET_BITS=64'],
+      'defines': [
+        'NAPI_VERSION=9', 'NAPI_DISABLE_CPP_EXCEPTIONS', 'NODE_ADDON_API_DISABLE_DEPRECATED',
+        # A worker may be ended while one of its frames is coded: then nothing can be thrown, and the process goes on.
+        'NODE_API_SWALLOW_UNTHROWABLE_EXCEPTIONS', '_FILE_OFFSET_BITS=64',
+      ],
       'cflags_cc!': ['-fno-exceptions', '-fno-rtti', '-std=gnu++17', '-std=gnu++20'],
       'cflags_cc': [
         '-std=c++20', '-fexceptions', '-frtti', '-O2', '-g1',

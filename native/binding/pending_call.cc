@@ -17,6 +17,20 @@ Napi::Error toCallError(Napi::Env env, const std::exception& thrown) {
   return error;
 }
 
+void Caller::await(napi_env env) {
+  napi_add_env_cleanup_hook(env, onEnvironmentEnd, this);
+}
+
+void Caller::leave(napi_env env) {
+  napi_remove_env_cleanup_hook(env, onEnvironmentEnd, this);
+}
+
+void Caller::onEnvironmentEnd(void* self) {
+  auto* caller = static_cast<Caller*>(self);
+  const std::lock_guard lock(caller->mutex_);
+  caller->isGone_ = true;
+}
+
 Napi::Value nothing(Napi::Env env, std::monostate&) {
   return env.Undefined();
 }

@@ -5,6 +5,7 @@
 #include <exception>
 #include <functional>
 #include <memory>
+#include <mutex>
 #include <string>
 #include <utility>
 #include <variant>
@@ -32,6 +33,31 @@ Napi::Value answered(Napi::Env env, Body body) {
   }
 }
 
+/**
+ * Whether the environment that waits for a call is still there. Node frees a thread-safe function with its environment,
+ * whoever still holds it: a thread whose call outlasts a worker must not touch it. Begins after the function is made, so
+ * that it hears of the end before.
+ */
+class Caller {
+ public:
+  /** On the JS thread; must live until leave() or the environment's end. */
+  void await(napi_env env);
+  /** On the JS thread. */
+  void leave(napi_env env);
+  /** On any thread: calls back unless the environment is gone, which waits meanwhile. */
+  template <typename Call>
+  void tell(Call call) {
+    const std::lock_guard lock(mutex_);
+    if (!isGone_) call();
+  }
+
+ private:
+  static void onEnvironmentEnd(void* self);
+
+  std::mutex mutex_;
+  bool isGone_ = false;
+};
+
 /** One call on its way from JavaScript through a thread back to its promise. */
 template <typename Result>
 struct PendingCall {
@@ -41,9 +67,11 @@ struct PendingCall {
   Napi::ThreadSafeFunction wake;
   Result result{};
   std::exception_ptr error;
+  Caller caller{};
 
   /** On the JS thread. */
   void settle(Napi::Env env) {
+    caller.leave(env);
     const Napi::HandleScope scope(env);
     try {
       if (error) std::rethrow_exception(error);
@@ -61,22 +89,25 @@ Napi::Promise later(Napi::Env env, const char* name, std::function<Result()> cal
   auto deferred = Napi::Promise::Deferred::New(env);
   const auto empty = Napi::Function::New(env, [](const Napi::CallbackInfo&) {});
   auto wake = Napi::ThreadSafeFunction::New(env, empty, name, 1, 1);
-  auto pending = std::make_shared<PendingCall<Result>>(
-      PendingCall<Result>{std::move(call), toValue, deferred, wake, Result{}, nullptr});
+  std::shared_ptr<PendingCall<Result>> pending(
+      new PendingCall<Result>{std::move(call), toValue, deferred, wake, Result{}, nullptr});
+  pending->caller.await(env);
   const auto run = [pending] {
     try {
       pending->result = pending->call();
     } catch (...) {
       pending->error = std::current_exception();
     }
-    // When the process ends meanwhile, nobody is left to be told.
-    Napi::ThreadSafeFunction wake = pending->wake;
-    const auto settle = [pending](Napi::Env settling, Napi::Function) { pending->settle(settling); };
-    if (wake.BlockingCall(settle) == napi_ok) wake.Release();
+    pending->caller.tell([&pending] {
+      const auto settle = [pending](Napi::Env settling, Napi::Function) { pending->settle(settling); };
+      // The queue has room for it.
+      if (pending->wake.BlockingCall(settle) == napi_ok) pending->wake.Release();
+    });
   };
   try {
     CallThreads::instance().run(run, name);
   } catch (const std::exception& thrown) {
+    pending->caller.leave(env);
     wake.Release();
     deferred.Reject(toCallError(env, thrown).Value());
   }
