@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { type FileHandle, open } from "node:fs/promises";
+import { constants, type FileHandle, open } from "node:fs/promises";
 import { join } from "node:path";
 import { type Digest, digestAlgorithm } from "../bytes/index.js";
 import { LazuliError, resourceExhausted, unavailable } from "../errors/index.js";
@@ -71,6 +71,23 @@ export function fileError(thrown: unknown, action: string, subject: string): Laz
     hint: "Look at the kernel's log for errors of the disk",
     cause: thrown,
   });
+}
+
+/**
+ * Opens a file to read; undefined for what is none: a folder, a link to itself, or a FIFO, which would hold a thread
+ * until somebody writes to it. @throws as open(2)
+ */
+export async function openFile(path: string): Promise<FileHandle | undefined> {
+  let handle: FileHandle;
+  try {
+    handle = await open(path, constants.O_RDONLY | constants.O_NONBLOCK);
+  } catch (thrown) {
+    if ((thrown as NodeJS.ErrnoException).code === "ELOOP") return undefined;
+    throw thrown;
+  }
+  if ((await handle.stat()).isFile()) return handle;
+  await handle.close();
+  return undefined;
 }
 
 /** Makes names in a folder durable. */

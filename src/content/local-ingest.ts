@@ -1,8 +1,8 @@
-import { open, readFile, rm, stat, writeFile } from "node:fs/promises";
+import { readFile, rm, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { FileStep, NativeBinding } from "../fuse/index.js";
 import type { IngestStatus } from "./contract.js";
-import { isMissing } from "./local-files.js";
+import { isMissing, openFile } from "./local-files.js";
 
 /** The facts of an ingest that lie beside its data. */
 export interface IngestFacts {
@@ -80,9 +80,13 @@ export async function readIngestFacts(folder: string): Promise<IngestFacts | und
     if (startedAt === undefined || !Number.isSafeInteger(total) || total < 0) return undefined;
     return { ref, total, startedAt, updatedAt: updatedAt ?? startedAt };
   } catch (thrown) {
-    if (isMissing(thrown) || (thrown as NodeJS.ErrnoException).code === "ENOTDIR") return undefined;
+    if (isMissing(thrown) || ["ENOTDIR", "ELOOP"].includes(codeOf(thrown))) return undefined;
     throw thrown;
   }
+}
+
+function codeOf(thrown: unknown): string {
+  return (thrown as NodeJS.ErrnoException).code ?? "";
 }
 
 /** Status of an ingest that nobody writes. */
@@ -103,7 +107,8 @@ export async function removeIngestFolder(folder: string): Promise<void> {
 }
 
 async function readText(path: string): Promise<string> {
-  const handle = await open(path, "r");
+  const handle = await openFile(path);
+  if (handle === undefined) return "";
   try {
     const { size } = await handle.stat();
     if (size > FACT_BYTES_MAX) return "";

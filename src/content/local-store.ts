@@ -1,5 +1,5 @@
 import { createHash, type Hash } from "node:crypto";
-import { mkdir, open, opendir, rename, stat, unlink } from "node:fs/promises";
+import { mkdir, opendir, rename, stat, unlink } from "node:fs/promises";
 import { join } from "node:path";
 import { type Digest, digestAlgorithm, digestFileName, parseDigest } from "../bytes/index.js";
 import {
@@ -24,7 +24,7 @@ import type {
   OpenIngest,
   UpdateContent,
 } from "./contract.js";
-import { FolderSync, fileError, isMissing, LocalPaths, syncFolder } from "./local-files.js";
+import { FolderSync, fileError, isMissing, LocalPaths, openFile, syncFolder } from "./local-files.js";
 import {
   createIngestFolder,
   ingestStatus,
@@ -337,7 +337,8 @@ export class LocalStore implements ContentStore {
   /** undefined: damaged. */
   async #openVerified(digest: Digest): Promise<BlobReader | undefined> {
     try {
-      const file = await open(this.#paths.blob(parseDigest(digest)), "r");
+      const file = await openFile(this.#paths.blob(parseDigest(digest)));
+      if (file === undefined) return undefined;
       let isKept = false;
       try {
         if (!(await this.#verified.check(digest, file))) return undefined;

@@ -44,8 +44,7 @@ export class PhaseEngine implements AsyncDisposable {
     this.#phase = phase;
     const { demandDeadlineMs } = phase;
     if (this.#open?.demandDeadlineMs === demandDeadlineMs) return this.#open.engine;
-    await this.#open?.engine.close();
-    this.#open = undefined;
+    await this.#close();
     const engine = await this.#rig.open({
       demandDeadlineMs,
       fuseThreads: 1,
@@ -57,13 +56,19 @@ export class PhaseEngine implements AsyncDisposable {
   }
 
   async restarted(phase: PhaseRig): Promise<OpenLayerEngine> {
-    await this.#open?.engine.close();
-    this.#open = undefined;
+    await this.#close();
     return await this.engine(phase);
   }
 
   async forget(): Promise<void> {
     await this.#open?.engine.remove(digest);
+  }
+
+  /** Whatever comes of it, nobody uses that engine any more. */
+  async #close(): Promise<void> {
+    const { engine } = this.#open ?? {};
+    this.#open = undefined;
+    await engine?.close();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -25,8 +25,12 @@ t.test("each misbehaviour of a registry ends each phase with the right bytes or 
   );
   const cases = queue.length;
   const worker = async (): Promise<void> => {
+    for (let one = queue.shift(); one !== undefined; ) one = await share(one);
+  };
+  /** Cases in one folder, to the end of the queue or to the first that throws: what that leaves must fail no other. */
+  const share = async (first: PhaseCase): Promise<PhaseCase | undefined> => {
     await using place = await PhaseEngine.make();
-    for (let one = queue.shift(); one !== undefined; one = queue.shift()) {
+    for (let one: PhaseCase | undefined = first; one !== undefined; one = queue.shift()) {
       const { phase, misbehaviour } = one;
       const name = `${misbehaviour.id} ${misbehaviour.name}: ${phase}`;
       try {
@@ -34,9 +38,11 @@ t.test("each misbehaviour of a registry ends each phase with the right bytes or 
         t.ok(misbehaviour.verdicts[phase].split(" or ").includes(verdict), `${name}: ${verdict}`);
         t.same(faults, [], `${name}, and nothing besides`);
       } catch (error) {
-        t.fail(`${name}: ${String(error)}`);
+        t.fail(`${name}: ${error instanceof Error ? error.stack : String(error)}`);
+        return queue.shift();
       }
     }
+    return undefined;
   };
   await Promise.all(Array.from({ length: CASES_AT_ONCE }, worker));
   if (only !== undefined) return;

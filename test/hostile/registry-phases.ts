@@ -1,9 +1,8 @@
-import { spawn } from "node:child_process";
+import { execFile, spawn } from "node:child_process";
 import { setTimeout as sleep } from "node:timers/promises";
 import { sha256 } from "../../src/bytes/index.js";
 import { LazuliError } from "../../src/errors/index.js";
 import type { OpenLayerEngine } from "../../src/layer/index.js";
-import { child } from "../../testing/layer/engine-rig.js";
 import type { Misbehaviour, PhaseVerdicts } from "../../testing/registry/misbehaviours/index.js";
 import { digest, layer, type PhaseEngine, PhaseRig, pathOf } from "./registry-phases-rig.js";
 
@@ -11,8 +10,7 @@ export type Phase = keyof PhaseVerdicts;
 export const phases: readonly Phase[] = ["pull", "read", "prefetch", "resume"];
 
 /** What is waited for that comes by itself; beyond it something hangs. */
-const PATIENCE_S = 60;
-const PATIENCE_MS = PATIENCE_S * 1000;
+const PATIENCE_MS = 60_000;
 const AGAIN_MS = 50;
 const PREFETCHED_BYTES = layer.files[0]!.content.length + layer.files[1]!.content.length;
 
@@ -124,15 +122,20 @@ async function ensureWithoutPrefetch(rig: PhaseRig, engine: OpenLayerEngine): Pr
   }
 }
 
+/** What another process reads; one that hangs is killed. */
+async function sums(files: readonly string[]): Promise<{ code: string; stdout: string; stderr: string }> {
+  return await new Promise((resolve) => {
+    const options = { timeout: PATIENCE_MS, killSignal: "SIGKILL" as const };
+    execFile("sha256sum", files, options, (error, stdout, stderr) => {
+      resolve({ code: String(error?.code ?? error?.signal ?? 0), stdout, stderr });
+    });
+  });
+}
+
 /** "right", "EIO", or what else came: another process reads a file to its end. */
 async function readFile(folder: string, file: number): Promise<string> {
-  const { code, stdout, stderr } = await child(
-    "timeout",
-    String(PATIENCE_S),
-    "sha256sum",
-    pathOf(folder, file),
-  );
-  if (code !== 0) return stderr.includes("Input/output error") ? "EIO" : `${code} ${stderr}`;
+  const { code, stdout, stderr } = await sums([pathOf(folder, file)]);
+  if (code !== "0") return stderr.includes("Input/output error") ? "EIO" : `${code} ${stderr}`;
   return `sha256:${stdout.slice(0, 64)}` === sha256(layer.files[file]!.content) ? "right" : "wrong bytes";
 }
 
@@ -141,12 +144,12 @@ async function checkAll(folder: string, faults: string[]): Promise<void> {
   const files = layer.files.map((_file, index) => pathOf(folder, index));
   const wanted = layer.files.map(({ content }) => sha256(content).slice("sha256:".length));
   await again(async () => {
-    const { code, stdout, stderr } = await child("timeout", String(PATIENCE_S), "sha256sum", ...files);
+    const { code, stdout, stderr } = await sums(files);
     for (const [index, path] of files.entries()) {
       const line = stdout.split("\n").find((one) => one.endsWith(path));
       if (line !== undefined && !line.startsWith(wanted[index]!)) faults.push(`wrong bytes in ${path}`);
     }
-    if (code !== 0) throw new Error(`The registry behaves, and still: ${stderr}`);
+    if (code !== "0") throw new Error(`The registry behaves, and still: ${stderr}`);
   });
 }
 

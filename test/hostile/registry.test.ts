@@ -18,6 +18,8 @@ import { answerCases, BLOB_BYTES } from "./registry-answer-cases.js";
 import type { HostileCase } from "./registry-case.js";
 import { routeCases } from "./registry-route-cases.js";
 
+t.setTimeout(0);
+
 const hostileCases = [...answerCases, ...routeCases];
 const bytes = someBytes(BLOB_BYTES);
 /** No case may take longer; the client's own limits end each one far earlier. */

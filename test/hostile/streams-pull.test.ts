@@ -25,6 +25,8 @@ import {
   zstdTrailerCases,
 } from "./streams-zstd-cases.js";
 
+t.setTimeout(0);
+
 /** Where the limit of the bytes is the case's own, a pull has another one; and it has a word for no bytes at all. */
 const cases: readonly StreamCase[] = [
   ...gzipHeaderCases,
