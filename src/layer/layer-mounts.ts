@@ -13,6 +13,9 @@ import { type LayerPaths, layerMountPath, statePaths } from "./paths.js";
 import type { Sessions } from "./sessions.js";
 import { makeMountFolder, removeMountFolder, unmount } from "./unmount.js";
 
+/** What open(2) and read(2) say of a file that is gone, or is none any more. */
+const notThere = new Set(["ENOENT", "EISDIR", "ELOOP"]);
+
 export interface LayerMountsOptions {
   readonly binding: NativeBinding;
   readonly state: string;
@@ -197,12 +200,19 @@ export class LayerMounts {
     if (this.#isMetaIntact) return;
     const { paths, metaSha256, digest } = this.#options;
     const hash = createHash("sha256");
-    for await (const piece of createReadStream(paths.meta)) hash.update(piece as Buffer);
-    if (`sha256:${hash.digest("hex")}` !== metaSha256) {
+    let cause: unknown;
+    try {
+      for await (const piece of createReadStream(paths.meta)) hash.update(piece as Buffer);
+    } catch (thrown) {
+      if (!notThere.has((thrown as NodeJS.ErrnoException).code ?? "")) throw thrown;
+      cause = thrown;
+    }
+    if (cause !== undefined || `sha256:${hash.digest("hex")}` !== metaSha256) {
       throw dataLoss(`Cannot mount layer ${digest}: its meta image is damaged`, {
         subject: digest,
         reason: "meta-damaged",
         hint: "Remove the layer's snapshots and pull the image again",
+        cause,
       });
     }
     this.#isMetaIntact = true;
