@@ -19,6 +19,8 @@ const POSITIONS = Number(process.env["LAZULI_POSITIONS"] ?? 400);
 const SEED = Number(process.env["LAZULI_SEED"] ?? 9);
 /** A read of what is wrong wherever it is asked for fails then; what is right comes before, also on a busy machine. */
 const DEADLINE_MS = 1500;
+/** Reads that got no answer until then never get one: their files count as wrong. */
+const STUCK_SECONDS = "120";
 /** Of the blob, in one layer: some of its units stay right. */
 const POSITIONS_AT_ONCE = 32;
 /** Of the data file, which is mended from the registry. */
@@ -53,7 +55,15 @@ interface Verdicts {
 
 /** What readers of a mount got, beside what the files hold. */
 async function readAll(mount: string, layer: CorruptLayer): Promise<Verdicts> {
-  const { stdout } = await child("python3", "-c", readScript, mount);
+  const { stdout } = await child(
+    "timeout",
+    "--signal=KILL",
+    STUCK_SECONDS,
+    "python3",
+    "-c",
+    readScript,
+    mount,
+  );
   const found = new Map(stdout.split("\n").map((line) => line.split("\t") as [string, string]));
   const verdicts: Verdicts = { right: 0, refused: 0, wrong: [] };
   for (const { name, content } of layer.files) {
