@@ -63,10 +63,7 @@ ReadService::ReadService(const Parts& parts)
 
 void ReadService::serve(const Origin& origin, const std::shared_ptr<Layer>& layer, std::span<const Segment> segments) {
   Need need;
-  if (attempt(*origin.session, origin.unique, *layer, segments, need)) {
-    if (layer->touches().isOn()) noteTouches(*layer, segments, monotonicNanoseconds(), {});
-    return;
-  }
+  if (attempt(*origin.session, origin.unique, *layer, segments, need, nullptr)) return;
   const auto read = std::make_shared<WaitingRead>();
   read->session = origin.session;
   read->unique = origin.unique;
@@ -88,9 +85,8 @@ void ReadService::serve(const Origin& origin, const std::shared_ptr<Layer>& laye
 void ReadService::resume(const WaitingReadPointer& read) {
   for (;;) {
     Need need;
-    if (attempt(*read->session, read->unique, *read->layer, read->segments, need)) {
+    if (attempt(*read->session, read->unique, *read->layer, read->segments, need, read.get())) {
       waiting_.finish(*read);
-      noteTouches(*read);
       return;
     }
     if (need.isUnverified) {
@@ -140,7 +136,7 @@ void ReadService::verifyThenResume(const WaitingReadPointer& read) {
 }
 
 bool ReadService::attempt(const FuseSession& session, uint64_t unique, Layer& layer, std::span<const Segment> segments,
-                          Need& need) {
+                          Need& need, const WaitingRead* waited) {
   for (;;) {
     need = Need{};
     need.damageEpoch = layer.damageEpoch();
@@ -150,6 +146,9 @@ bool ReadService::attempt(const FuseSession& session, uint64_t unique, Layer& la
     if (need.isUnverified || need.isMissing) return false;
     std::span<const uint8_t> bytes;
     if (!assemble(layer, segments, bytes)) continue;
+    // Before the answer: whoever has it may ask for the touches at once.
+    if (waited != nullptr) noteTouches(*waited);
+    else if (layer.touches().isOn()) noteTouches(layer, segments, monotonicNanoseconds(), {});
     session.reply(unique, bytes);
     Stats::add(stats_.bytesServed, bytes.size());
     return true;

@@ -59,7 +59,9 @@ class ReadService {
   std::vector<Touch> waitingFor(const Layer& layer) const { return waiting_.waitingFor(layer); }
 
  private:
-  bool attempt(const FuseSession& session, uint64_t unique, Layer& layer, std::span<const Segment> segments, Need& need);
+  /** `waited` is null for a read that has only come. */
+  bool attempt(const FuseSession& session, uint64_t unique, Layer& layer, std::span<const Segment> segments, Need& need,
+               const WaitingRead* waited);
   bool assemble(Layer& layer, std::span<const Segment> segments, std::span<const uint8_t>& bytes);
   void resume(const WaitingReadPointer& read);
   void resumeOrFail(const WaitingReadPointer& read);
