@@ -358,7 +358,10 @@ export class LayerFetcher {
       onStored?.(unit);
       carrying?.stored(unit, this.#demands.overlap(unit, unit));
     }
-    this.#demands.settle(firstUnit, firstUnit + outcomes.length - 1);
+    const lastUnit = firstUnit + outcomes.length - 1;
+    // What was lost again since it was stored: the reads that were told of the loss go on waiting.
+    if (this.#demands.overlap(firstUnit, lastUnit)) this.#isMissingInPlane(firstUnit, lastUnit);
+    this.#demands.settle(firstUnit, lastUnit);
     this.#armDeadline();
     if (arrived > 0) onChange(arrived);
   }

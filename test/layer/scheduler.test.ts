@@ -374,3 +374,24 @@ t.test("expectStart() holds the background until it is quiet", async (t) => {
   await settle();
   t.ok(rig.source.requests.length > 0);
 });
+
+t.test("a read that is told of a unit's loss before its arrival waits until it came again", async (t) => {
+  const rig = schedulerRig({ units: 16, unitBytes: 16 * KIB });
+  const ingest = rig.plane.ingest.bind(rig.plane);
+  let rounds = 0;
+  rig.plane.ingest = async (options) => {
+    const outcomes = await ingest(options);
+    rounds += 1;
+    if (rounds === 1) {
+      rig.plane.present.set(4, false);
+      rig.scheduler.onDamaged([{ layer: 1, unit: 4 }]);
+      rig.miss(2n, 4);
+    }
+    return outcomes;
+  };
+  rig.miss(1n, 4);
+  await settle();
+  t.equal(rounds, 2, "it was fetched again");
+  t.ok(rig.plane.present.has(4));
+  t.equal(rig.fetcher.waitingReads, 0);
+});
