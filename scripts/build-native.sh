@@ -29,8 +29,9 @@ build_addon() {
   [ -f "$prefix/include/node/node_api.h" ] ||
     fail "The headers of $node_path are not at $prefix/include/node: install them (Debian's Node: libnode-dev)"
   printf 'build-native: building the addon\n' >&2
-  local log
+  local log begun
   log=$(mktemp)
+  begun=$(mktemp)
   if ! JOBS=$(nproc) node_modules/.bin/node-gyp --nodedir="$prefix" configure build --jobs "$(nproc)" --loglevel=error \
     >"$log" 2>&1; then
     tail -60 "$log" >&2
@@ -39,7 +40,9 @@ build_addon() {
   fi
   rm -f "$log"
   build_programs
-  touch "$addon"
+  # As old as the begin: what was edited meanwhile is newer.
+  touch -r "$begun" "$addon"
+  rm -f "$begun"
   printf '%s\n' "$made_from" >"$stamp"
 }
 
