@@ -75,7 +75,7 @@ t.test(
     await rig.client.pullImage({ image: { image: reference }, auth: good });
     t.same(await rig.shared.find(query), { kind: "password", ...good });
     const encoded = Buffer.from(`${auth.username}:${auth.password}`).toString("base64");
-    rig.shared.note(reference, { kind: "registry-token", registryToken: "old" });
+    await rig.shared.note(reference, { kind: "registry-token", registryToken: "old" });
     await rig.client.pullImage({ image: { image: reference }, auth: { auth: encoded } });
     t.match(await rig.shared.find(query), { kind: "password" }, "refreshed by a pull that brought nothing");
     await rig.server.stop();

@@ -214,8 +214,10 @@ t.test("a layer whose index has another tree or other digests is refused", async
       continue;
     }
     await until(() => engine.status(layer).lastError !== undefined);
-    const refusal = await engine.mountPoint(layer).catch((thrown: unknown) => LazuliError.from(thrown).reason);
-      t.equal(refusal, "diff-id-mismatch");
+    const refusal = await engine
+      .mountPoint(layer)
+      .catch((thrown: unknown) => LazuliError.from(thrown).reason);
+    t.equal(refusal, "diff-id-mismatch");
   }
 });
 
