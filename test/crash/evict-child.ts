@@ -12,7 +12,7 @@ const engine = await openLayerEngine({
   ...{ root, state, budget: EVICT_BUDGET },
   demandDeadlineMs: 60_000,
   readaheadMaxBytes: 0,
-  backgroundFill: true,
+  backgroundFill: false,
   mount: "fuse-tree",
   fuseThreads: 2,
   workerThreads: 2,
