@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { type LinkedSignal, linkSignals, withSignal } from "../async/index.js";
 import { deadlineExceeded, failedPrecondition, LazuliError } from "../errors/index.js";
 import { log } from "../observe/index.js";
-import type { ProcessName } from "../runtime/index.js";
+import type { ProcessExit, ProcessName } from "../runtime/index.js";
 import { within } from "./container-create.js";
 import { openContainerIo } from "./container-io.js";
 import { containerFolders, specAny, specOf, stateWord } from "./container-names.js";
@@ -81,12 +81,17 @@ export async function runExec(parts: ContainerParts, request: ExecRequest): Prom
         throw within(`failed to create exec ${JSON.stringify(name.execId)}`, thrown);
       });
     isAdded = true;
+    // Asked before the start: a process that ends its container leaves a shim that knows neither any more.
+    const waiting = new AbortController();
+    const ended = tasks.wait(name, { signal: waiting.signal });
+    ended.catch(() => undefined); // Whoever waits below is told.
     const pid = await tasks.start(name, { signal }).catch((thrown: unknown) => {
+      waiting.abort();
       throw within(`failed to start exec ${JSON.stringify(name.execId)}`, thrown);
     });
     void followSizes(parts, { name, streams, signal: ending.signal });
     const input = io.attach({ ...streams, stdout: undefined, stderr: undefined }, { signal: ending.signal });
-    const exitCode = await untilEnd(parts, { request, name, pid, taskPid: container.pid });
+    const exitCode = await untilEnd(parts, { request, name, pid, taskPid: container.pid, ended });
     await drain(parts, { io, name, signal });
     ending.abort();
     await Promise.all([attached, input]);
@@ -105,16 +110,16 @@ async function untilEnd(
     name,
     pid,
     taskPid,
+    ended,
   }: {
     readonly request: ExecRequest;
     readonly name: ProcessName;
     readonly pid: number;
     readonly taskPid: number;
+    readonly ended: Promise<ProcessExit>;
   },
 ): Promise<number> {
   const { timeoutMs, signal } = request;
-  const ended = parts.tasks.wait(name);
-  ended.catch(() => undefined); // Whoever waits below is told.
   using deadline: LinkedSignal = linkSignals([signal], timeoutMs);
   try {
     const { exitStatus } = await withSignal(ended, deadline.signal);
