@@ -28,6 +28,7 @@ const rooms = [
   "fuse",
   "mounts",
   "ttrpc",
+  "grpc",
   "streaming",
   "registry",
   "processors",

@@ -2,8 +2,9 @@ import { existsSync } from "node:fs";
 import type { DescService } from "@bufbuild/protobuf";
 import { type Client, Code, ConnectError, createClient } from "@connectrpc/connect";
 import { Node } from "../../gen/lazuli/v1/node_pb.js";
-import { type Config, grpcOverSocket, loadConfig } from "../daemon/index.js";
+import { type Config, loadConfig } from "../daemon/index.js";
 import { type ErrorCode, errorCodes, LazuliError, permissionDenied, unavailable } from "../errors/index.js";
+import { grpcOverSocket } from "../grpc/index.js";
 import type { CommandInput } from "./command.js";
 import { configOptions } from "./config-command.js";
 

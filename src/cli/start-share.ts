@@ -1,6 +1,7 @@
 import { createClient } from "@connectrpc/connect";
 import { Node } from "../../gen/lazuli/v1/node_pb.js";
-import { grpcOverSocket, loadConfig } from "../daemon/index.js";
+import { loadConfig } from "../daemon/index.js";
+import { grpcOverSocket } from "../grpc/index.js";
 import type { CommandInput } from "./command.js";
 import { humanBytes } from "./table.js";
 

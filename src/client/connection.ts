@@ -1,7 +1,5 @@
-import { connect } from "node:net";
 import type { DescService } from "@bufbuild/protobuf";
 import { type CallOptions, type Client, createClient, type Transport } from "@connectrpc/connect";
-import { createGrpcTransport, Http2SessionManager } from "@connectrpc/connect-node";
 import { Containers } from "../../gen/containerd/services/containers/v1/containers_pb.js";
 import { Content } from "../../gen/containerd/services/content/v1/content_pb.js";
 import { Diff } from "../../gen/containerd/services/diff/v1/diff_pb.js";
@@ -18,12 +16,8 @@ import { Version } from "../../gen/containerd/services/version/v1/version_pb.js"
 import { linkSignals } from "../async/index.js";
 import { type ContentStore, proxyContentStore } from "../content/index.js";
 import { LazuliError } from "../errors/index.js";
+import { grpcOverSocket } from "../grpc/index.js";
 import { type CallFacts, callError } from "./call-errors.js";
-
-/** Megabytes that wait to be sent on one connection; beyond Node's own limit of 10, every other call of it is refused. */
-const SESSION_MEMORY_MAX = 256;
-/** containerd's own limit, both ways. */
-const MESSAGE_BYTES_MAX = 16 * 1024 * 1024;
 
 /** Whom a call is for. */
 export interface CallScope {
@@ -69,22 +63,9 @@ export class Connection implements Disposable {
   }
 
   static open(address: string, scope: CallScope): Connection {
-    const baseUrl = "http://localhost";
-    const nodeOptions = {
-      createConnection: () => connect({ path: address }),
-      maxSessionMemory: SESSION_MEMORY_MAX,
-    };
-    const session = new Http2SessionManager(baseUrl, {}, nodeOptions);
-    const transport = createGrpcTransport({
-      baseUrl,
-      nodeOptions,
-      sessionManager: session,
-      readMaxBytes: MESSAGE_BYTES_MAX,
-      writeMaxBytes: MESSAGE_BYTES_MAX,
-      acceptCompression: [],
-    });
-    const endings = new Set([() => session.abort()]);
-    return new Connection({ address, services: servicesOf(transport), endings }, scope);
+    const connection = grpcOverSocket(address, { isBulk: true });
+    const endings = new Set([() => connection[Symbol.dispose]()]);
+    return new Connection({ address, services: servicesOf(connection.transport), endings }, scope);
   }
 
   get address(): string {

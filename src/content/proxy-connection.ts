@@ -1,13 +1,7 @@
-import { connect } from "node:net";
 import { type CallOptions, type Client, createClient } from "@connectrpc/connect";
-import { createGrpcTransport, Http2SessionManager } from "@connectrpc/connect-node";
 import { Content } from "../../gen/containerd/services/content/v1/content_pb.js";
+import { type GrpcConnection, grpcOverSocket } from "../grpc/index.js";
 import { type ProxyCall, proxyError, serviceSlow } from "./proxy-errors.js";
-
-/** Megabytes that wait to be sent on one connection; beyond Node's own limit of 10, every other call of it is refused. */
-const SESSION_MEMORY_MAX = 256;
-/** Longest message that is taken: containerd's own limit. */
-const MESSAGE_BYTES_MAX = 16 * 1024 * 1024;
 
 export interface ProxyOptions {
   readonly socketPath: string;
@@ -23,28 +17,15 @@ export interface ProxyOptions {
 /** The client, its headers and its errors. Connects at the first call, and again after a break. */
 export class ProxyConnection implements Disposable {
   readonly client: Client<typeof Content>;
-  readonly #sessionManager: Http2SessionManager;
+  readonly #connection: GrpcConnection;
   readonly #options: ProxyOptions;
 
   constructor(options: ProxyOptions) {
     this.#options = options;
-    const baseUrl = "http://localhost";
-    // HTTP/2's own window of 64 KiB a stream: larger ones (1 and 4 MiB) moved no more bytes over a Unix socket.
-    const nodeOptions = {
-      createConnection: () => connect({ path: options.socketPath }),
-      maxSessionMemory: SESSION_MEMORY_MAX,
-    };
-    this.#sessionManager = new Http2SessionManager(baseUrl, {}, nodeOptions);
-    const transport = createGrpcTransport({
-      baseUrl,
-      nodeOptions,
-      sessionManager: this.#sessionManager,
-      readMaxBytes: MESSAGE_BYTES_MAX,
-      writeMaxBytes: MESSAGE_BYTES_MAX,
-      // Blobs are compressed already: gzip on the way halved the rate of reads on one socket.
-      acceptCompression: [],
-    });
-    this.client = createClient(Content, transport);
+    // HTTP/2's own window of 64 KiB a stream: larger ones (1 and 4 MiB) moved no more bytes over a Unix socket. Gzip on the
+    // way halved the rate of reads.
+    this.#connection = grpcOverSocket(options.socketPath, { isBulk: true });
+    this.client = createClient(Content, this.#connection.transport);
   }
 
   get addedLabels(): Readonly<Record<string, string>> {
@@ -100,6 +81,6 @@ export class ProxyConnection implements Disposable {
   }
 
   [Symbol.dispose](): void {
-    this.#sessionManager.abort();
+    this.#connection[Symbol.dispose]();
   }
 }

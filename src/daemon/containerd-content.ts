@@ -10,7 +10,7 @@ import {
   resourceExhausted,
   unavailable,
 } from "../errors/index.js";
-import { grpcOverSocket } from "./grpc-over-socket.js";
+import { grpcOverSocket } from "../grpc/index.js";
 import type { ContentReader, NamedImage, StoredManifest } from "./host-content.js";
 import { splitSource } from "./image-sources.js";
 

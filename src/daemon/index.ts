@@ -11,6 +11,5 @@ export { configPage, defaultConfigText, dumpConfig } from "./config-text.js";
 export { configText } from "./config-trim.js";
 export type { FindingFacts, FsckOptions, FsckProgress, FsckReport } from "./fsck.js";
 export type { FindingKind, FindingSeverity } from "./fsck-finding.js";
-export { type GrpcConnection, grpcOverSocket } from "./grpc-over-socket.js";
 export { fsck, runServer, startDaemon, startSnapshotter } from "./loaded-late.js";
 export type { RunOptions, RunServerOptions } from "./run-server.js";

@@ -1,14 +1,12 @@
 import { connect } from "node:net";
 import type { DescMessage, DescMethodUnary, MessageInitShape, MessageShape } from "@bufbuild/protobuf";
 import { ConnectError } from "@connectrpc/connect";
-import { createGrpcTransport, Http2SessionManager } from "@connectrpc/connect-node";
 import { deferred, linkSignals, withSignal } from "../async/index.js";
 import { deadlineExceeded, type ErrorCode, errorCodes, LazuliError, unavailable } from "../errors/index.js";
+import { grpcOverSocket } from "../grpc/index.js";
 import { connectTtrpc } from "../ttrpc/index.js";
 import { type ShimAddress, socketPathOf } from "./bootstrap.js";
 
-/** Megabytes that wait to be sent on one connection; beyond Node's own limit of 10, every other call of it is refused. */
-const SESSION_MEMORY_MAX = 256;
 export interface ShimCallOptions {
   readonly signal?: AbortSignal | undefined;
   /** Undefined: as long as it takes. */
@@ -84,9 +82,6 @@ async function openTtrpc({ path, namespace, signal }: OpenOptions): Promise<Wire
   };
 }
 
-const BASE_URL = "http://localhost";
-/** containerd's limit. */
-const MESSAGE_BYTES_MAX = 16 * 1024 * 1024;
 /** As long as a timer can be: the end of this connection is the end of the shim. */
 const IDLE_MS = 2 ** 31 - 1;
 
@@ -108,25 +103,18 @@ async function openGrpc({ path, namespace, signal }: OpenOptions): Promise<Wire>
   }
   // The session tells of errors by its calls.
   socket.on("error", () => undefined);
-  const nodeOptions = { createConnection: () => socket, maxSessionMemory: SESSION_MEMORY_MAX };
-  const sessionManager = new Http2SessionManager(BASE_URL, { idleConnectionTimeoutMs: IDLE_MS }, nodeOptions);
-  const transport = createGrpcTransport({
-    baseUrl: BASE_URL,
-    nodeOptions,
-    sessionManager,
-    readMaxBytes: MESSAGE_BYTES_MAX,
-  });
+  const connection = grpcOverSocket(path, { openSocket: () => socket, idleConnectionTimeoutMs: IDLE_MS });
   return {
     closed: closed.promise,
     close: () => {
-      sessionManager.abort();
+      connection[Symbol.dispose]();
       socket.destroy();
     },
     call: async (method, request, given) => {
       // The session would open a second connection, which can't be had of one socket.
       if (socket.destroyed) throw unavailable("ttrpc: closed", { reason: "shim-closed" });
       const headers = { "containerd-namespace": namespace };
-      const answer = transport
+      const answer = connection.transport
         .unary(method, given.signal, given.timeoutMs, headers, request, undefined)
         .then(({ message }) => message);
       const ended = closed.promise.then(() => {

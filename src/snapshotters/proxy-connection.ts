@@ -1,15 +1,10 @@
-import { connect } from "node:net";
 import type { DescService } from "@bufbuild/protobuf";
-import { type CallOptions, type Client, createClient, type Transport } from "@connectrpc/connect";
-import { createGrpcTransport, Http2SessionManager } from "@connectrpc/connect-node";
+import { type CallOptions, type Client, createClient } from "@connectrpc/connect";
 import { delay, withSignal } from "../async/index.js";
 import { failedPrecondition, type LazuliError } from "../errors/index.js";
+import { type GrpcConnection, grpcOverSocket } from "../grpc/index.js";
 import { isUnreachable, type ProxyCall, type ProxyPeer, proxyError, unreachable } from "./proxy-errors.js";
 
-/** Megabytes that wait to be sent on one connection; beyond Node's own limit of 10, every other call of it is refused. */
-const SESSION_MEMORY_MAX = 256;
-/** Longest message that is taken: containerd's own limit. */
-const MESSAGE_BYTES_MAX = 16 * 1024 * 1024;
 /** Pauses between attempts to connect double between these. */
 const PAUSE_MIN_MS = 20;
 const PAUSE_MAX_MS = 500;
@@ -35,33 +30,18 @@ export interface ProxyConnectionOptions extends ProxyPeer {
 /** The clients, their headers, their waits and their errors. Connects at the first call, and again after a break. */
 export class ProxyConnection implements Disposable {
   readonly #options: ProxyConnectionOptions;
-  readonly #sessionManager: Http2SessionManager;
-  readonly #transport: Transport;
+  readonly #connection: GrpcConnection;
   /** One attempt for all calls that wait. */
   #connecting: Promise<void> | undefined;
   #isClosed = false;
 
   constructor(options: ProxyConnectionOptions) {
     this.#options = options;
-    const baseUrl = "http://localhost";
-    const nodeOptions = {
-      createConnection: () => connect({ path: options.address }),
-      maxSessionMemory: SESSION_MEMORY_MAX,
-    };
-    this.#sessionManager = new Http2SessionManager(baseUrl, {}, nodeOptions);
-    this.#transport = createGrpcTransport({
-      baseUrl,
-      nodeOptions,
-      sessionManager: this.#sessionManager,
-      readMaxBytes: MESSAGE_BYTES_MAX,
-      writeMaxBytes: MESSAGE_BYTES_MAX,
-      // No link is faster than a socket of this machine: nothing is worth compressing.
-      acceptCompression: [],
-    });
+    this.#connection = grpcOverSocket(options.address, { isBulk: true });
   }
 
   client<Service extends DescService>(service: Service): Client<Service> {
-    return createClient(service, this.#transport);
+    return createClient(service, this.#connection.transport);
   }
 
   get address(): string {
@@ -134,14 +114,14 @@ export class ProxyConnection implements Disposable {
 
   [Symbol.dispose](): void {
     this.#isClosed = true;
-    this.#sessionManager.abort();
+    this.#connection[Symbol.dispose]();
   }
 
   async #connect(call: ProxyCall): Promise<void> {
     const endsAt = performance.now() + this.#options.connectTimeoutMs;
     for (let pauseMs = PAUSE_MIN_MS; ; pauseMs = Math.min(pauseMs * 2, PAUSE_MAX_MS)) {
-      if ((await this.#sessionManager.connect()) !== "error") return;
-      const cause = this.#sessionManager.error();
+      if ((await this.#connection.session.connect()) !== "error") return;
+      const cause = this.#connection.session.error();
       if (this.#isClosed || performance.now() + pauseMs > endsAt) {
         const message = cause instanceof Error ? cause.message : "no connection";
         throw unreachable(this.#options, call, { message, cause });

@@ -12,7 +12,7 @@ import {
   ListImagesResponseSchema,
 } from "../../gen/runtime/v1/api_pb.js";
 import { delay } from "../../src/async/index.js";
-import { grpcOverSocket } from "../../src/daemon/grpc-over-socket.js";
+import { grpcOverSocket } from "../../src/grpc/index.js";
 import { unmountBelow } from "../../testing/rig/containerd.js";
 import { startService } from "../../testing/rig/service.js";
 import { imageRig } from "./image-rig.js";

@@ -15,9 +15,9 @@ import {
   imageService,
   SnapshotUsages,
 } from "../../src/cri/index.js";
-import { grpcOverSocket } from "../../src/daemon/grpc-over-socket.js";
 import { createEventExchange, type EventEnvelope } from "../../src/events/index.js";
 import { loadBinding } from "../../src/fuse/index.js";
+import { grpcOverSocket } from "../../src/grpc/index.js";
 import { ImageTable, LeaseTable, openMetadata } from "../../src/metadata/index.js";
 import { Registry } from "../../src/registry/index.js";
 import { serveGrpc } from "../../src/services/index.js";

@@ -6,7 +6,7 @@ import { createClient } from "@connectrpc/connect";
 import t from "tap";
 import { parse, parseAllDocuments } from "yaml";
 import { RuntimeService } from "../../gen/runtime/v1/api_pb.js";
-import { grpcOverSocket } from "../../src/daemon/grpc-over-socket.js";
+import { grpcOverSocket } from "../../src/grpc/index.js";
 import { Cleanup } from "../../testing/rig/cleanup.js";
 import { unmountBelow } from "../../testing/rig/containerd.js";
 import { freePort } from "../../testing/rig/free-port.js";

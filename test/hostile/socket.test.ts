@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { createClient } from "@connectrpc/connect";
 import t from "tap";
 import { Version } from "../../gen/containerd/services/version/v1/version_pb.js";
-import { grpcOverSocket } from "../../src/daemon/grpc-over-socket.js";
+import { grpcOverSocket } from "../../src/grpc/index.js";
 import { recordCounts } from "../../testing/counts/index.js";
 import { startDaemon } from "../../testing/rig/daemon.js";
 import { Socket, type SocketCase, socketVerdict } from "./socket-case.js";

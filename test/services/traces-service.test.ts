@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { Code, createClient } from "@connectrpc/connect";
 import t from "tap";
 import { Traces } from "../../gen/lazuli/v1/traces_pb.js";
-import { grpcOverSocket } from "../../src/daemon/index.js";
+import { grpcOverSocket } from "../../src/grpc/index.js";
 import { serveGrpc, tracesService } from "../../src/services/index.js";
 import { decodeTrace, openTraceStore } from "../../src/traces/index.js";
 import { sampleTrace } from "../traces/sample-trace.js";

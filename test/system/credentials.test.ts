@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { createClient } from "@connectrpc/connect";
 import t, { type Test } from "tap";
 import { ImageService } from "../../gen/runtime/v1/api_pb.js";
-import { grpcOverSocket } from "../../src/daemon/grpc-over-socket.js";
+import { grpcOverSocket } from "../../src/grpc/index.js";
 import { type RegistryServer, startRegistry } from "../../testing/registry/index.js";
 import { Cleanup } from "../../testing/rig/cleanup.js";
 import { command } from "../../testing/rig/command.js";

@@ -13,7 +13,7 @@ import {
   RuntimeService,
 } from "../../gen/runtime/v1/api_pb.js";
 import { delay } from "../../src/async/index.js";
-import { grpcOverSocket } from "../../src/daemon/grpc-over-socket.js";
+import { grpcOverSocket } from "../../src/grpc/index.js";
 import { Cleanup } from "../../testing/rig/cleanup.js";
 import { command } from "../../testing/rig/command.js";
 import { unmountBelow } from "../../testing/rig/containerd.js";

@@ -3,8 +3,8 @@ import { join } from "node:path";
 import { createClient, type Client as RpcClient } from "@connectrpc/connect";
 import { Node, type StatusResponse } from "../../../gen/lazuli/v1/node_pb.js";
 import { type Client, connect } from "../../client/index.js";
-import { grpcOverSocket } from "../../daemon/index.js";
 import { loadBinding } from "../../fuse/index.js";
+import { grpcOverSocket } from "../../grpc/index.js";
 import { mountAll, readMountInfo, unmountAll } from "../../mounts/index.js";
 import { type Cleanup, startService, unmountBelow } from "../tools/index.js";
 

@@ -1,16 +1,14 @@
 import { mkdir, readFile, writeFile } from "node:fs/promises";
-import { connect } from "node:net";
 import { join } from "node:path";
 import { type Client, createClient } from "@connectrpc/connect";
-import { createGrpcTransport, Http2SessionManager } from "@connectrpc/connect-node";
 import { Content } from "../../../gen/containerd/services/content/v1/content_pb.js";
 import { Images } from "../../../gen/containerd/services/images/v1/images_pb.js";
 import { Leases } from "../../../gen/containerd/services/leases/v1/leases_pb.js";
 import { Snapshots } from "../../../gen/containerd/services/snapshots/v1/snapshots_pb.js";
+import { grpcOverSocket } from "../../grpc/index.js";
 import { type Service, startService } from "../tools/index.js";
 
 export const NAMESPACE = "bench";
-const MESSAGE_BYTES_MAX = 16 * 1024 * 1024;
 
 /** One of the two daemons, with a client of the same make for both. */
 export interface Peer extends AsyncDisposable {
@@ -88,15 +86,8 @@ async function startPeer(options: StartOptions): Promise<Peer> {
     logFile: join(folder, "log"),
     ready: socket,
   });
-  const baseUrl = "http://localhost";
-  const nodeOptions = { createConnection: () => connect({ path: socket }) };
-  const sessionManager = new Http2SessionManager(baseUrl, {}, nodeOptions);
-  const transport = createGrpcTransport({
-    baseUrl,
-    nodeOptions,
-    sessionManager,
-    readMaxBytes: MESSAGE_BYTES_MAX,
-  });
+  const connection = grpcOverSocket(socket);
+  const { transport } = connection;
   return {
     name,
     service,
@@ -105,7 +96,7 @@ async function startPeer(options: StartOptions): Promise<Peer> {
     leases: createClient(Leases, transport),
     snapshots: createClient(Snapshots, transport),
     [Symbol.asyncDispose]: async () => {
-      sessionManager.abort();
+      connection[Symbol.dispose]();
       await service.stop();
     },
   };
