@@ -63,9 +63,9 @@ export interface LayerEngineOptions {
   readonly budget?: SpaceBudgetFacts | undefined;
   /** What makes a layer of blobs of other media types, in order of preference; absent: nothing does. */
   readonly processors?: readonly StreamProcessor[];
-  /** Opens the source of a layer that is known from an earlier process, at its first miss. */
   /** Holds the FUSE mounts for the next process; absent: they end with this one. The engine closes it. */
   readonly descriptorStore?: DescriptorStore | undefined;
+  /** Opens the source of a layer that is known from an earlier process, at its first miss. */
   readonly openSourceFor: (
     origin: LayerOrigin,
     digest: Digest,
