@@ -10,6 +10,7 @@ const rooms = [
   "errors",
   "bytes",
   "async",
+  "files",
   "observe",
   "traces",
   "filters",

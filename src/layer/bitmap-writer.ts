@@ -1,9 +1,9 @@
 import { rm } from "node:fs/promises";
 import { dirname } from "node:path";
 import pLimit from "p-limit";
+import { replaceFile, syncFolder } from "../files/index.js";
 import type { NativePlane } from "../fuse/index.js";
 import { encodeBitmap } from "./bitmap-file.js";
-import { replaceFile, syncFolder } from "./durable-file.js";
 import { type LayerFiles, tableSha256 } from "./layer-folder.js";
 import { encodeSums } from "./sums-file.js";
 

@@ -1,14 +1,15 @@
 import { randomBytes } from "node:crypto";
-import { type FileHandle, lstat, mkdir, open, readdir, readFile, rename, rm } from "node:fs/promises";
+import { constants } from "node:fs";
+import { type FileHandle, lstat, mkdir, open, readdir, rename, rm } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import type { Digest } from "../bytes/index.js";
-import { dataLoss } from "../errors/index.js";
+import { dataLoss, type LazuliError } from "../errors/index.js";
+import { readBoundedFile, syncFolder, writeSynced } from "../files/index.js";
 import { log } from "../observe/index.js";
 import { UnitTable, WINDOW_SIZE } from "../units/index.js";
 import { BitSet } from "./bit-set.js";
 import { decodeBitmap, encodeBitmap } from "./bitmap-file.js";
 import type { LayerUsage } from "./contract.js";
-import { syncFolder, writeSynced } from "./durable-file.js";
 import { decodeRecord, encodeRecord, type LayerRecord } from "./layer-record.js";
 import { RECORD_BYTES_MAX } from "./limits.js";
 import { GONE_PREFIX, type LayerPaths, layerPaths, layersFolder, NEW_PREFIX, pathsIn } from "./paths.js";
@@ -16,6 +17,10 @@ import { decodeSums, isSumKnown } from "./sums-file.js";
 
 /** Data files end on a block of EROFS, so that the last block of a device is never short. */
 export const DATA_FILE_BLOCK = 4096;
+/** Of a unit table, a bitmap and sums: a longer one is none of ours, and damaged. */
+const TABLE_BYTES_MAX = 1024 * 1024 * 1024;
+/** A FIFO is not waited for, and a link leads out of the folder. */
+const CAREFULLY = constants.O_NOFOLLOW | constants.O_NONBLOCK;
 
 /** A layer's files, read and checked. The caller closes those that are open. */
 export interface LayerFiles {
@@ -102,7 +107,8 @@ async function writeWindows(path: string, windows: Uint8Array, units: UnitTable)
 }
 
 async function makeDataFile(path: string, sizeBytes: number): Promise<void> {
-  const file = await open(path, "w", 0o600);
+  const flags = constants.O_WRONLY | constants.O_CREAT | constants.O_TRUNC | CAREFULLY;
+  const file = await open(path, flags, 0o600);
   try {
     await file.truncate(Math.ceil(sizeBytes / DATA_FILE_BLOCK) * DATA_FILE_BLOCK);
     await file.sync();
@@ -114,14 +120,8 @@ async function makeDataFile(path: string, sizeBytes: number): Promise<void> {
 /** Reads what is on disk of a layer; no network. @throws DATA_LOSS, NOT_FOUND (as the system's error) */
 export async function openLayerFolder(folder: string): Promise<LayerFiles> {
   const paths = pathsIn(folder);
-  const stat = await lstat(paths.record);
-  if (stat.size > RECORD_BYTES_MAX) {
-    throw dataLoss(`Cannot use ${paths.record}: want at most ${RECORD_BYTES_MAX} bytes, got ${stat.size}`, {
-      reason: "layer-record-damaged",
-    });
-  }
-  const record = decodeRecord(await readFile(paths.record));
-  const units = new UnitTable(await readFile(paths.units));
+  const record = decodeRecord(await readBytes(paths.record, RECORD_BYTES_MAX));
+  const units = new UnitTable(await readBytes(paths.units, TABLE_BYTES_MAX));
   if (units.blobSize !== record.blobSize) {
     throw dataLoss(
       `Cannot use layer ${record.digest}: its unit table is for a blob of ${units.blobSize} bytes`,
@@ -131,6 +131,7 @@ export async function openLayerFolder(folder: string): Promise<LayerFiles> {
       },
     );
   }
+  await checkMetaKind(paths.meta);
   const present = await readPresent(paths, units);
   const sums = await readSums(paths, units, present);
   const data = await openDataFile(paths.data, units.dataSize, present);
@@ -142,11 +143,44 @@ export async function openLayerFolder(folder: string): Promise<LayerFiles> {
   }
 }
 
+async function readBytes(path: string, bytesMax: number): Promise<Buffer> {
+  return (await readBoundedFile(path, { bytesMax, what: "a layer's file", reason: "layer-record-damaged" }))
+    .bytes;
+}
+
+/** @throws DATA_LOSS where it is no file; what the file system throws, also where it is a link */
+async function openFile(path: string, access: "r" | "r+"): Promise<FileHandle> {
+  const file = await open(path, (access === "r" ? constants.O_RDONLY : constants.O_RDWR) | CAREFULLY);
+  try {
+    if ((await file.stat()).isFile()) return file;
+    throw notAFile(path);
+  } catch (thrown) {
+    await file.close();
+    throw thrown;
+  }
+}
+
+/** Its bytes are looked at before it is mounted, and so is whether it is there. */
+async function checkMetaKind(path: string): Promise<void> {
+  const facts = await lstat(path).catch((thrown: NodeJS.ErrnoException) => {
+    if (thrown.code === "ENOENT") return undefined;
+    throw thrown;
+  });
+  if (facts?.isFile() === false) throw notAFile(path);
+}
+
+function notAFile(path: string): LazuliError {
+  return dataLoss(`Cannot use ${path}: want a file, got something else`, {
+    subject: path,
+    reason: "layer-record-damaged",
+  });
+}
+
 /** A unit on disk that nothing can be compared with is fetched again. */
 async function readSums(paths: LayerPaths, units: UnitTable, present: BitSet): Promise<Buffer | undefined> {
   if (!units.needsSums) return undefined;
   const facts = { units: units.count, tableSha256: tableSha256(units) };
-  const sums = await readFile(paths.sums).then(
+  const sums = await readBytes(paths.sums, TABLE_BYTES_MAX).then(
     (bytes) => decodeSums(bytes, facts),
     () => undefined,
   );
@@ -159,12 +193,12 @@ async function readSums(paths: LayerPaths, units: UnitTable, present: BitSet): P
 }
 
 async function openWindows(paths: LayerPaths, units: UnitTable): Promise<FileHandle | undefined> {
-  return units.windowCount === 0 ? undefined : await open(paths.windows, "r");
+  return units.windowCount === 0 ? undefined : await openFile(paths.windows, "r");
 }
 
 async function readPresent(paths: LayerPaths, units: UnitTable): Promise<BitSet> {
   const facts = { units: units.count, tableSha256: tableSha256(units) };
-  const bits = await readFile(paths.bitmap).then(
+  const bits = await readBytes(paths.bitmap, TABLE_BYTES_MAX).then(
     (bytes) => decodeBitmap(bytes, facts),
     () => undefined,
   );
@@ -176,19 +210,19 @@ async function readPresent(paths: LayerPaths, units: UnitTable): Promise<BitSet>
 async function openDataFile(path: string, sizeBytes: number, present: BitSet): Promise<FileHandle> {
   let data: FileHandle;
   try {
-    data = await open(path, "r+");
+    data = await openFile(path, "r+");
   } catch (thrown) {
     if ((thrown as NodeJS.ErrnoException).code !== "ENOENT") throw thrown;
     present.bytes.fill(0);
     await makeDataFile(path, sizeBytes);
-    return await open(path, "r+");
+    return await openFile(path, "r+");
   }
   // The machine went down before the data file was synced.
   if ((await data.stat()).size < sizeBytes) {
     await data.close();
     present.bytes.fill(0);
     await makeDataFile(path, sizeBytes);
-    return await open(path, "r+");
+    return await openFile(path, "r+");
   }
   return data;
 }

@@ -1,9 +1,9 @@
 import { createHash, randomBytes } from "node:crypto";
-import { constants } from "node:fs";
-import { mkdir, open, readdir, rename, stat, unlink, utimes } from "node:fs/promises";
+import { mkdir, readdir, stat, unlink, utimes } from "node:fs/promises";
 import { join } from "node:path";
 import { type Digest, sha256 } from "../bytes/index.js";
 import { dataLoss, LazuliError } from "../errors/index.js";
+import { placeFile, readBoundedFile } from "../files/index.js";
 import { log } from "../observe/index.js";
 import type { Profile } from "./contract.js";
 import { PROFILE_BYTES_MAX, PROFILES_MAX } from "./limits.js";
@@ -114,14 +114,8 @@ class FolderStore implements ProfileStore {
     const id = idOf(profile);
     const path = this.#path(id);
     const temporary = `${path}.${randomBytes(4).toString("hex")}.new`;
-    const file = await open(temporary, "wx", 0o600);
-    try {
-      await file.writeFile(encodeProfile(profile));
-    } finally {
-      await file.close();
-    }
-    // Not synced: a power cut may cost it, and a half one is left out.
-    await rename(temporary, path);
+    // A power cut may cost it, and a half one is left out.
+    await placeFile(path, encodeProfile(profile), { temporary, isNew: true });
     await this.#trim();
     return id;
   }
@@ -151,7 +145,8 @@ class FolderStore implements ProfileStore {
 
   async #read(id: string): Promise<KeptProfile | undefined> {
     try {
-      const { bytes, usedAtMs } = await readBounded(this.#path(id));
+      const options = { bytesMax: PROFILE_BYTES_MAX, what: "profile", reason: "profile-damaged" };
+      const { bytes, modifiedAtMs: usedAtMs } = await readBoundedFile(this.#path(id), options);
       const profile = decodeProfile(bytes);
       if (idOf(profile) !== id) throw dataLoss("It is for another image than its name says");
       return { id, profile, sizeBytes: bytes.length, usedAtMs };
@@ -216,19 +211,6 @@ function better(left: Profile, right: Profile, query: ProfileQuery): number {
 
 function isSameCommand(left: readonly string[] | undefined, right: readonly string[]): boolean {
   return left?.length === right.length && left.every((word, at) => word === right[at]);
-}
-
-async function readBounded(path: string): Promise<{ bytes: Buffer; usedAtMs: number }> {
-  const file = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
-  try {
-    const facts = await file.stat();
-    if (!facts.isFile() || facts.size > PROFILE_BYTES_MAX) throw dataLoss("It is no file, or too long");
-    const bytes = Buffer.alloc(facts.size);
-    const { bytesRead } = await file.read(bytes, 0, bytes.length, 0);
-    return { bytes: bytes.subarray(0, bytesRead), usedAtMs: facts.mtimeMs };
-  } finally {
-    await file.close();
-  }
 }
 
 async function removeFile(path: string): Promise<boolean> {

@@ -1,6 +1,6 @@
-import { readdir, readFile, stat } from "node:fs/promises";
+import { readdir } from "node:fs/promises";
 import { join } from "node:path";
-import { resourceExhausted } from "../errors/index.js";
+import { readBoundedFile } from "../files/index.js";
 import { decodeTrace, type StartTrace } from "../traces/index.js";
 
 /** A longer file is no trace: the room of traces writes at most 8 MiB. */
@@ -12,15 +12,8 @@ const SUFFIX = ".json";
  * @throws the system's error, DATA_LOSS
  */
 export async function readTraceFile(folder: string, id: string): Promise<StartTrace> {
-  const path = join(folder, `${id}${SUFFIX}`);
-  const { size } = await stat(path);
-  if (size > TRACE_FILE_BYTES_MAX) {
-    throw resourceExhausted(`Cannot read trace: want at most ${TRACE_FILE_BYTES_MAX} bytes, got ${size}`, {
-      subject: path,
-      reason: "trace-damaged",
-    });
-  }
-  return decodeTrace(await readFile(path));
+  const options = { bytesMax: TRACE_FILE_BYTES_MAX, what: "trace", reason: "trace-damaged" };
+  return decodeTrace((await readBoundedFile(join(folder, `${id}${SUFFIX}`), options)).bytes);
 }
 
 /** The ids of all traces in the order of time; none where there is no folder. */

@@ -1,9 +1,9 @@
-import { constants } from "node:fs";
-import { type FileHandle, mkdir, open, readdir, rename, unlink } from "node:fs/promises";
+import { mkdir, readdir, unlink } from "node:fs/promises";
 import { join } from "node:path";
 import pLimit from "p-limit";
 import type { Digest } from "../bytes/index.js";
-import { dataLoss, LazuliError, notFound } from "../errors/index.js";
+import { LazuliError, notFound } from "../errors/index.js";
+import { placeFile, readBoundedFile } from "../files/index.js";
 import { log } from "../observe/index.js";
 import type { StartTrace } from "./contract.js";
 import { traceSavedChannel } from "./events.js";
@@ -102,7 +102,9 @@ class FolderTraceStore implements TraceStore {
     const summary = summaryOf(trace);
     await this.#writing(async () => {
       const bytes = encodeTrace(trace);
-      await this.#write(trace.id, bytes);
+      // A power cut may cost the last traces, and a half one is left out.
+      const path = join(this.#folder, `${trace.id}${SUFFIX}`);
+      await placeFile(path, bytes, { temporary: `${path}${TEMPORARY_SUFFIX}` });
       this.#entries.set(trace.id, { id: trace.id, sizeBytes: bytes.length, summary });
       await this.#trim(summary);
     });
@@ -114,19 +116,6 @@ class FolderTraceStore implements TraceStore {
       touches: figures.touches,
       requests: figures.requests,
     });
-  }
-
-  /** Whole or not at all, but not synced: a power cut may cost the last traces, and a half one is left out. */
-  async #write(id: string, bytes: Buffer): Promise<void> {
-    const path = join(this.#folder, `${id}${SUFFIX}`);
-    const temporary = `${path}${TEMPORARY_SUFFIX}`;
-    const file = await open(temporary, "w", 0o600);
-    try {
-      await file.writeFile(bytes);
-    } finally {
-      await file.close();
-    }
-    await rename(temporary, path);
   }
 
   async #trim({ reference }: TraceSummary): Promise<void> {
@@ -177,27 +166,8 @@ async function openEntry(folder: string, id: string): Promise<Entry> {
   }
 }
 
-/** @throws DATA_LOSS where it is larger than a trace, or belongs to another id */
+/** @throws DATA_LOSS where it is no file, or larger than a trace */
 async function readTraceFile(folder: string, id: string): Promise<Buffer> {
-  const path = join(folder, `${id}${SUFFIX}`);
-  const flags = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK;
-  const file = await open(path, flags);
-  try {
-    return await readBounded(file, path);
-  } finally {
-    await file.close();
-  }
-}
-
-async function readBounded(file: FileHandle, path: string): Promise<Buffer> {
-  const facts = await file.stat();
-  if (!facts.isFile() || facts.size > TRACE_BYTES_MAX) {
-    throw dataLoss(`Cannot read trace: want a file of at most ${TRACE_BYTES_MAX} bytes, got ${facts.size}`, {
-      subject: path,
-      reason: "trace-damaged",
-    });
-  }
-  const buffer = Buffer.alloc(facts.size);
-  const { bytesRead } = await file.read(buffer, 0, buffer.length, 0);
-  return buffer.subarray(0, bytesRead);
+  const options = { bytesMax: TRACE_BYTES_MAX, what: "trace", reason: "trace-damaged" };
+  return (await readBoundedFile(join(folder, `${id}${SUFFIX}`), options)).bytes;
 }

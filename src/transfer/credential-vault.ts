@@ -1,7 +1,8 @@
 import { createCipheriv, createDecipheriv, hkdfSync, randomBytes } from "node:crypto";
-import { link, lstat, mkdir, open, readFile, rename, unlink } from "node:fs/promises";
+import { link, lstat, mkdir, readFile, unlink } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { dataLoss, failedPrecondition, type LazuliError } from "../errors/index.js";
+import { readBoundedFile, replaceFile, syncFolder, writeSynced } from "../files/index.js";
 import type { Credential } from "../registry/index.js";
 
 export interface KeptCredential {
@@ -27,6 +28,10 @@ const TAG_BYTES = 16;
 const HEAD_BYTES = MAGIC.length + NONCE_BYTES + TAG_BYTES;
 const KEY_BYTES = 32;
 const KEY_BYTES_MAX = 64 * 1024;
+const UNREADABLE = {
+  reason: "credential-vault-unreadable",
+  hint: "Private images are pulled again to give their credentials anew",
+};
 
 /**
  * One file `credentials` in a private folder: magic, nonce, tag, then JSON under AES-256-GCM. Its key comes from
@@ -44,10 +49,10 @@ export async function openCredentialVault(options: {
   const path = join(folder, "credentials");
   return {
     read: async () => {
-      const bytes = await readBounded(path);
+      const bytes = await readSealed(path);
       return bytes === undefined ? [] : opened({ bytes, key, path });
     },
-    write: async (kept) => await replace(path, sealed(Buffer.from(JSON.stringify(kept)), key)),
+    write: async (kept) => await replaceFile(path, sealed(Buffer.from(JSON.stringify(kept)), key)),
   };
 }
 
@@ -78,8 +83,7 @@ function opened(options: { bytes: Buffer; key: Buffer; path: string }): readonly
 function unreadable(path: string): LazuliError {
   return dataLoss(`Cannot read ${path}: want credentials under the present key, got something else`, {
     subject: path,
-    reason: "credential-vault-unreadable",
-    hint: "Private images are pulled again to give their credentials anew",
+    ...UNREADABLE,
   });
 }
 
@@ -114,32 +118,12 @@ async function readSecret(path: string): Promise<Buffer> {
   );
 }
 
-async function readBounded(path: string): Promise<Buffer | undefined> {
+async function readSealed(path: string): Promise<Buffer | undefined> {
   try {
-    const { size } = await lstat(path);
-    if (size > FILE_BYTES_MAX) throw unreadable(path);
-    return await readFile(path);
+    const what = "the kept credentials";
+    return (await readBoundedFile(path, { bytesMax: FILE_BYTES_MAX, what, ...UNREADABLE })).bytes;
   } catch (thrown) {
     if ((thrown as NodeJS.ErrnoException).code === "ENOENT") return undefined;
     throw thrown;
   }
-}
-
-/** After a crash it has the old bytes or the new ones. */
-async function replace(path: string, bytes: Buffer): Promise<void> {
-  const temporary = `${path}.new`;
-  await writeSynced(temporary, bytes);
-  await rename(temporary, path);
-  await syncFolder(dirname(path));
-}
-
-async function writeSynced(path: string, bytes: Buffer): Promise<void> {
-  await using file = await open(path, "w", 0o600);
-  await file.writeFile(bytes);
-  await file.sync();
-}
-
-async function syncFolder(path: string): Promise<void> {
-  await using folder = await open(path, "r");
-  await folder.sync();
 }

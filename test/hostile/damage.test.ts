@@ -1,6 +1,6 @@
-import { lstat, mkdtemp, rm } from "node:fs/promises";
+import { mkdtemp, readFile, rm, symlink, unlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import t from "tap";
 import { sha256 } from "../../src/bytes/index.js";
 import { type LocalStore, openLocalStore } from "../../src/content/index.js";
@@ -17,13 +17,15 @@ const binding = loadBinding();
 const now = (): bigint => binding.realtimeNanoseconds();
 const blob = Buffer.from("a blob of several bytes ".repeat(500));
 const digest = sha256(blob);
-/** Of files that are lazuli's alone, and no FIFO comes there by a broken disk. */
-const layerDamages = damages.filter(({ name }) => name !== "is a FIFO");
+/** LMDB opens its file itself, and waits for a FIFO. */
+const databaseDamages = damages.filter(({ name }) => name !== "is a FIFO");
 /** Beyond it something hangs. */
 const PATIENCE_MS = 30_000;
 const counted: Record<string, number> = {};
 
 t.setTimeout(0);
+
+const outside = sha256(await readFile("/etc/passwd"));
 
 async function inFolder<Result>(use: (folder: string) => Promise<Result>): Promise<Result> {
   const folder = await mkdtemp(join(tmpdir(), "lazuli-damage-"));
@@ -103,7 +105,7 @@ t.test("a store goes on beside what strangers left among its ingests", async (t)
 t.test("a database that is damaged in its first pages is refused, or opened", async (t) => {
   // What is changed inside of later pages is LMDB's to notice; fsck tells of it.
   const first: readonly string[] = ["is gone", "is empty", "has another last byte"];
-  for (const { name, does } of layerDamages) {
+  for (const { name, does } of databaseDamages) {
     await inFolder(async (folder) => {
       const directory = join(folder, "metadata");
       await (await openMetadata({ directory })).close();
@@ -117,14 +119,32 @@ t.test("a database that is damaged in its first pages is refused, or opened", as
       if (first.includes(name)) t.equal(seen, "opened", `D-db a database that ${name} opens`);
     });
   }
-  counted["D-db"] = layerDamages.length;
+  counted["D-db"] = databaseDamages.length;
 });
 
 const layer = sampleLayer(sampleFiles("damage", [90_000, 20_000, 70_000]));
+/** Below the engine's root, but in no layer's folder. */
+const ELSEWHERE = "elsewhere";
+const elsewhereText = "not a layer's";
+const linkElsewhere: Damage = {
+  name: "is a link elsewhere",
+  does: async (path) => {
+    await unlink(path);
+    await writeFile(join(dirname(path), "../../..", ELSEWHERE), elsewhereText);
+    await symlink(join("../../..", ELSEWHERE), path);
+  },
+};
+const changes: readonly string[] = [
+  "is gone",
+  "is cut in half",
+  "has another byte in the middle",
+  "is zeros",
+];
 /** An engine is opened twice for each. */
-const partDamages = layerDamages.filter(({ name }) =>
-  ["is gone", "is cut in half", "has another byte in the middle", "is zeros", "is a folder"].includes(name),
-);
+const partDamages = [
+  ...damages.filter(({ name }) => [...changes, "is a folder", "is a FIFO"].includes(name)),
+  linkElsewhere,
+];
 const parts = ["record", "units", "meta", "data", "bitmap"] as const;
 
 /** What a node with a damaged layer reads, once the layer was asked for again. */
@@ -146,6 +166,8 @@ async function layerAfter(part: (typeof parts)[number], { does }: Damage): Promi
     if (!found.has(name)) missing += 1;
     else if (found.get(name) !== hash) return "wrong bytes";
   }
+  const elsewhere = await readFile(join(rig.root, ELSEWHERE), "utf8").catch(() => elsewhereText);
+  if (elsewhere !== elsewhereText) return "wrote through a link";
   return missing === 0 ? "right" : "EIO";
 }
 
@@ -154,14 +176,15 @@ for (const part of parts) {
     for (const damage of partDamages) {
       const seen = await endOf(() => layerAfter(part, damage)).catch(String);
       // The kernel would believe a meta image: the layer is refused until its snapshots are removed.
-      t.equal(seen, part === "meta" ? "DATA_LOSS" : "right", `D-layer ${part} ${damage.name}: ${seen}`);
+      const isRefused = part === "meta" && changes.includes(damage.name);
+      t.equal(seen, isRefused ? "DATA_LOSS" : "right", `D-layer ${part} ${damage.name}: ${seen}`);
     }
     counted["D-layer"] = (counted["D-layer"] ?? 0) + partDamages.length;
   });
 }
 
 t.test("nothing outside was touched, and the cases are counted", async (t) => {
-  t.ok((await lstat("/etc/passwd")).isFile());
+  t.equal(sha256(await readFile("/etc/passwd")), outside, "what links lead to");
   const cases = Object.values(counted).reduce((sum, one) => sum + one, 0);
   await recordCounts({
     name: "hostile-damage",
