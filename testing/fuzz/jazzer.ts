@@ -59,18 +59,32 @@ export function workingCorpus(target: string): string {
 
 /** Fuzzes one target. A finding is kept in test/fuzz/found/<target>.<kind>-<sha1>, where tests find it from then on. */
 export async function fuzzTarget(target: string, options: FuzzOptions): Promise<FuzzResult> {
-  const { seconds, bytesMax } = options;
+  return await fuzzWith(target, {
+    ...options,
+    memoryMibMax: MEMORY_MIB_MAX,
+    start: (flags) => runJazzer(target, options.isLate, [...flags, "-verbosity=1"]),
+  });
+}
+
+/** One round of libFuzzer, or of what takes its flags. `start` runs it with them. */
+export async function fuzzWith(
+  target: string,
+  options: Omit<FuzzOptions, "isLate"> & {
+    readonly memoryMibMax: number;
+    readonly start: (flags: readonly string[]) => Promise<{ readonly output: string; readonly code: number }>;
+  },
+): Promise<FuzzResult> {
+  const { seconds, bytesMax, corpus, memoryMibMax, start } = options;
   const working = workingCorpus(target);
-  await addInputs(working, options.corpus);
-  const { output, code } = await runJazzer(target, options.isLate, [
+  await addInputs(working, corpus);
+  const { output, code } = await start([
     working,
     `-max_total_time=${seconds}`,
     `-timeout=${INPUT_SECONDS_MAX}`,
-    `-rss_limit_mb=${MEMORY_MIB_MAX}`,
+    `-rss_limit_mb=${memoryMibMax}`,
     `-max_len=${bytesMax}`,
     `-artifact_prefix=${foundFolder}/${target}.`,
     "-print_final_stats=1",
-    "-verbosity=1",
   ]);
   const executions = Number(/stat::number_of_executed_units:\s*(\d+)/.exec(output)?.[1] ?? 0);
   return { executions, finding: code === 0 ? undefined : output.slice(-4000) };

@@ -4,13 +4,12 @@ import { join } from "node:path";
 import { command } from "../rig/command.js";
 import { projectRoot } from "../rig/lab.js";
 import type { Corpus } from "./corpus.js";
-import { addInputs, type FuzzOptions, type FuzzResult, foundFolder, workingCorpus } from "./jazzer.js";
+import { type FuzzOptions, type FuzzResult, fuzzWith, workingCorpus } from "./jazzer.js";
 import { run } from "./run.js";
 
 /** What drives the native targets: libFuzzer where clang is installed, else a mutator that sees no coverage. */
 export type NativeDriver = "libFuzzer" | "standalone";
 
-const INPUT_SECONDS_MAX = 20;
 const MEMORY_MIB_MAX = 2048;
 
 /** Builds native/fuzz with AddressSanitizer and UBSan. */
@@ -20,23 +19,12 @@ export async function buildNativeTargets(): Promise<NativeDriver> {
 }
 
 /** Runs what buildNativeTargets() built. The target is named as its corpus: `native-span-scanner`. */
-export async function fuzzNative(
-  target: string,
-  { seconds, bytesMax, corpus }: Omit<FuzzOptions, "isLate">,
-): Promise<FuzzResult> {
-  const working = workingCorpus(target);
-  await addInputs(working, corpus);
-  const { output, code } = await run(programOf(target), [
-    working,
-    `-max_total_time=${seconds}`,
-    `-timeout=${INPUT_SECONDS_MAX}`,
-    `-rss_limit_mb=${MEMORY_MIB_MAX}`,
-    `-max_len=${bytesMax}`,
-    `-artifact_prefix=${foundFolder}/${target}.`,
-    "-print_final_stats=1",
-  ]);
-  const executions = Number(/stat::number_of_executed_units:\s*(\d+)/.exec(output)?.[1] ?? 0);
-  return { executions, finding: code === 0 ? undefined : output.slice(-4000) };
+export async function fuzzNative(target: string, options: Omit<FuzzOptions, "isLate">): Promise<FuzzResult> {
+  return await fuzzWith(target, {
+    ...options,
+    memoryMibMax: MEMORY_MIB_MAX,
+    start: (flags) => run(programOf(target), flags),
+  });
 }
 
 /** The smallest part of what was found for a target that reaches all that the whole does; by libFuzzer. */
