@@ -142,7 +142,10 @@ export interface LayerEngine {
    */
   ensure(request: LayerRequest, options: { signal?: AbortSignal | undefined }): Promise<void>;
   has(digest: Digest): boolean;
-  /** The folder where the layer is mounted now, mounting it first if needed. No network. @throws NOT_FOUND, UNAVAILABLE */
+  /**
+   * The folder where the layer is mounted now, mounting it first if needed. No network. @throws NOT_FOUND `layer-unknown`;
+   * UNAVAILABLE; DATA_LOSS `meta-damaged`, after which the layer is unknown unless somebody uses it: ensure() makes it again.
+   */
   mountPoint(digest: Digest, options?: { signal?: AbortSignal | undefined }): Promise<string>;
   /** From the layer's index, so that nobody has to look through the mount. No network. @throws NOT_FOUND */
   rootOwner(digest: Digest): Promise<LayerOwner>;

@@ -22,6 +22,7 @@ import type {
 } from "./contract.js";
 import { DecodedSource } from "./decoded-source.js";
 import { ensuredChannel } from "./events.js";
+import { isForsaken } from "./forsaken.js";
 import { Layer } from "./layer.js";
 import { deleteLayerFolder, type LayerFiles, openLayerFolder } from "./layer-folder.js";
 import { addToPlane, LayerMounts } from "./layer-mounts.js";
@@ -31,7 +32,7 @@ import { LazySource, type OpenSource } from "./lazy-source.js";
 import { FLUSH_CLOSE_MS, RECONCILE_MS, WAITING_READS_MAX } from "./limits.js";
 import { LinkEstimate } from "./link-estimate.js";
 import { makeLayer } from "./make-layer.js";
-import { type ProbeOptions, probeLadder, type Rung } from "./mount-ladder.js";
+import { type Rung, rungOf } from "./mount-ladder.js";
 import { openFolders } from "./open-folders.js";
 import { layerPaths, statePaths } from "./paths.js";
 import { ProcessedSource } from "./processed-source.js";
@@ -136,17 +137,6 @@ export async function openLayerEngine(options: LayerEngineOptions): Promise<Open
     await Promise.all(found.map((files) => files.data.close()));
     throw thrown;
   }
-}
-
-/** Mounts that go on tell how this kernel mounts layers; else it is tried. */
-async function rungOf(
-  options: ProbeOptions & { readonly stored: StoredSessions; readonly living: LivingMounts },
-): Promise<Rung> {
-  const flat = options.stored.flats.at(-1);
-  if (options.mount === "fuse-tree" || flat === undefined || !options.living.hasFlat) {
-    return await probeLadder(options);
-  }
-  return { kind: "erofs", isDirect: flat.isDirect };
 }
 
 interface EngineParts extends LayerEngineOptions {
@@ -257,7 +247,14 @@ class Engine implements OpenLayerEngine {
   async mountPoint(digest: Digest, options: { signal?: AbortSignal | undefined } = {}): Promise<string> {
     this.#checkOpen();
     this.#parts.scheduler.expectStart();
-    return await this.#layer(digest).mountPoint(options.signal);
+    const layer = this.#layer(digest);
+    return await layer.mountPoint(options.signal).catch(async (thrown: unknown) => {
+      const { state } = this.#parts;
+      if (await isForsaken(thrown, { ...layer.record, mounts: layer.mounts, state })) {
+        await this.#changing.run(digest, () => this.#leaveOut(layer));
+      }
+      throw thrown;
+    });
   }
 
   async rootOwner(digest: Digest): Promise<LayerOwner> {
@@ -284,16 +281,23 @@ class Engine implements OpenLayerEngine {
     this.#checkOpen();
     await this.#changing.run(digest, async () => {
       const layer = this.#layers.get(digest);
-      this.#layers.delete(digest);
-      try {
-        await layer?.remove();
-      } catch (thrown) {
-        // It can be removed again; its folder must not go while it is mounted.
-        if (layer !== undefined) this.#layers.set(digest, layer);
-        throw thrown;
-      }
+      if (layer !== undefined) await this.#leaveOut(layer);
       await deleteLayerFolder(this.#parts.root, digest);
     });
+  }
+
+  /** Takes a layer out of the node, but leaves its folder. */
+  async #leaveOut(layer: Layer): Promise<void> {
+    const { digest } = layer.record;
+    if (this.#layers.get(digest) !== layer) return;
+    this.#layers.delete(digest);
+    try {
+      await layer.remove();
+    } catch (thrown) {
+      // It can be removed again; its folder must not go while it is mounted.
+      this.#layers.set(digest, layer);
+      throw thrown;
+    }
   }
 
   async close(): Promise<void> {

@@ -13,8 +13,8 @@ import { type LayerPaths, layerMountPath, statePaths } from "./paths.js";
 import type { Sessions } from "./sessions.js";
 import { makeMountFolder, removeMountFolder, unmount } from "./unmount.js";
 
-/** What open(2) and read(2) say of a file that is gone, or is none any more. */
-const notThere = new Set(["ENOENT", "EISDIR", "ELOOP"]);
+/** What open(2) and read(2) say of a file that is gone, is none any more, or lies where the disk is broken. */
+const notReadable = new Set(["ENOENT", "EISDIR", "ELOOP", "EIO"]);
 
 export interface LayerMountsOptions {
   readonly binding: NativeBinding;
@@ -204,14 +204,14 @@ export class LayerMounts {
     try {
       for await (const piece of createReadStream(paths.meta)) hash.update(piece as Buffer);
     } catch (thrown) {
-      if (!notThere.has((thrown as NodeJS.ErrnoException).code ?? "")) throw thrown;
+      if (!notReadable.has((thrown as NodeJS.ErrnoException).code ?? "")) throw thrown;
       cause = thrown;
     }
     if (cause !== undefined || `sha256:${hash.digest("hex")}` !== metaSha256) {
       throw dataLoss(`Cannot mount layer ${digest}: its meta image is damaged`, {
         subject: digest,
         reason: "meta-damaged",
-        hint: "Remove the layer's snapshots and pull the image again",
+        hint: "It is made again for its next user once no container uses it",
         cause,
       });
     }

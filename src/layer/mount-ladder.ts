@@ -9,7 +9,8 @@ import type { DirectoryNode, FileNode } from "../tree/index.js";
 import { encodeUnitTable } from "../units/index.js";
 import { mountErofs } from "./erofs-mount.js";
 import { statePaths } from "./paths.js";
-import type { Sessions } from "./sessions.js";
+import type { Sessions, StoredSessions } from "./sessions.js";
+import type { LivingMounts } from "./stale-mounts.js";
 import { detach, makeMountFolder, removeMountFolder, unmount } from "./unmount.js";
 
 /** How layers are mounted on this node. */
@@ -55,6 +56,17 @@ export async function probeLadder(options: ProbeOptions): Promise<Rung> {
     });
   }
   return { kind: "fuse-tree", why: tried.why };
+}
+
+/** Mounts that go on tell how this kernel mounts layers; else it is tried. */
+export async function rungOf(
+  options: ProbeOptions & { readonly stored: StoredSessions; readonly living: LivingMounts },
+): Promise<Rung> {
+  const flat = options.stored.flats.at(-1);
+  if (options.mount === "fuse-tree" || flat === undefined || !options.living.hasFlat) {
+    return await probeLadder(options);
+  }
+  return { kind: "erofs", isDirect: flat.isDirect };
 }
 
 function openFuse(binding: NativeBinding): number {

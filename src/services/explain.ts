@@ -85,7 +85,7 @@ function explainRow(row: Row, status: ReadonlyMap<string, LayerStatus>): Explain
     ...shared,
     lazy: true,
     reason: "layer-missing",
-    hint: "The engine has lost the layer: remove the image and pull it again",
+    hint: "The layer is lost or damaged on the disk: it is made again for the next container on it",
   };
 }
 

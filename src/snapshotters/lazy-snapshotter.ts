@@ -16,6 +16,7 @@ import { fallbackChannel } from "./events.js";
 import { checkLabels, labelNames } from "./labels.js";
 import { LayerSweeper } from "./layer-sweeper.js";
 import { LayerUses } from "./layer-uses.js";
+import { MendedLayers } from "./mended-layers.js";
 import { NeighbourLayers } from "./neighbour-layers.js";
 import { detectOverlay, type OverlayOptions } from "./overlay.js";
 import type { OverlayIdMapping } from "./overlay-id-mapping.js";
@@ -77,26 +78,42 @@ const LAYER_GRACE_MS = 300_000;
 export async function createLazySnapshotter(options: LazySnapshotterOptions): Promise<LazySnapshotter> {
   const { metadata, engine, now } = options;
   const overlay = options.overlay ?? (await detectOverlay());
-  const storage = await createOverlayStorage({ ...options, overlay, layers: engine });
+  const uses = new LayerUses(engine);
+  const layers = new MendedLayers({
+    ...{ engine, resolver: options.resolver, uses },
+    rows: () => stored.table.rows(),
+    waitMs: options.resolveTimeoutMs ?? RESOLVE_TIMEOUT_MS,
+    makeMs: options.pullTimeoutMs ?? PULL_TIMEOUT_MS,
+  });
+  const storage = await createOverlayStorage({ ...options, overlay, layers });
   const stored = await createStoredSnapshotter({ name: "", metadata, storage, now, rebases: true });
   await storage.reconcile(stored.table.rows().map((row) => stored.stored(row)));
-  return new LazyOverlaySnapshotter(options, stored);
+  return new LazyOverlaySnapshotter(options, { stored, uses, layers });
 }
 
 class LazyOverlaySnapshotter implements LazySnapshotter {
   readonly #stored: StoredSnapshotter;
   readonly #engine: LayerEngine;
+  readonly #layers: MendedLayers;
   readonly #neighbours: NeighbourLayers;
   readonly #remote: RemoteLayers;
   readonly #sweeper: LayerSweeper;
   readonly #idMapping: OverlayIdMapping | undefined;
   readonly #starts: LazySnapshotterOptions["starts"];
 
-  constructor(options: LazySnapshotterOptions, stored: StoredSnapshotter) {
+  constructor(
+    options: LazySnapshotterOptions,
+    parts: {
+      readonly stored: StoredSnapshotter;
+      readonly uses: LayerUses;
+      readonly layers: MendedLayers;
+    },
+  ) {
     const { engine, resolver } = options;
+    const { stored, uses, layers } = parts;
     const { table } = stored;
-    const uses = new LayerUses(engine);
     this.#stored = stored;
+    this.#layers = layers;
     this.#engine = engine;
     this.#idMapping = options.idMapping;
     this.#starts = options.starts;
@@ -195,6 +212,7 @@ class LazyOverlaySnapshotter implements LazySnapshotter {
   async close(): Promise<void> {
     this.#sweeper.close();
     await this.#neighbours.close();
+    await this.#layers.close();
     await this.#stored.close();
   }
 }

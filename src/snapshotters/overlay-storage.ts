@@ -16,7 +16,7 @@ import { finished } from "./tree-calls.js";
 /** Parents that are layers of the engine. */
 export interface MountedLayers {
   mountPoint(digest: Digest, options: StorageOptions): Promise<string>;
-  rootOwner(digest: Digest): Promise<LayerOwner>;
+  rootOwner(digest: Digest, options: StorageOptions): Promise<LayerOwner>;
 }
 
 export interface OverlayStorageOptions {
@@ -66,7 +66,7 @@ export class OverlayStorage implements SnapshotStorage {
   async create(snapshot: StoredSnapshot, options: StorageOptions = {}): Promise<Disposable> {
     const { id, kind, labels, parents } = snapshot;
     const mapping = this.#mappingOf(labels);
-    const owner = await this.#owner(mapping, parents[0]);
+    const owner = await this.#owner(mapping, parents[0], options);
     const isCopied = mapping !== undefined && parents.length > 0 && this.#options.idMapping?.mode === "chown";
     // A view of a parent shows the parent: it needs no folder.
     if (kind === "view" && parents.length > 0 && !isCopied) return { [Symbol.dispose]: () => undefined };
@@ -208,11 +208,12 @@ export class OverlayStorage implements SnapshotStorage {
   async #owner(
     mapping: IdMapping | undefined,
     parent: StoredParent | undefined,
+    options: StorageOptions,
   ): Promise<LayerOwner | undefined> {
     if (mapping !== undefined) return mappedRoot(mapping);
     if (parent === undefined) return undefined;
     if (parent.layer === undefined) return await this.#folders.owner(parent.id);
-    return await this.#layers().rootOwner(parent.layer);
+    return await this.#layers().rootOwner(parent.layer, options);
   }
 
   #layers(): MountedLayers {

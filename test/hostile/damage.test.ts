@@ -6,6 +6,7 @@ import { sha256 } from "../../src/bytes/index.js";
 import { type LocalStore, openLocalStore } from "../../src/content/index.js";
 import { LazuliError } from "../../src/errors/index.js";
 import { loadBinding } from "../../src/fuse/index.js";
+import type { LayerRequest, OpenLayerEngine } from "../../src/layer/index.js";
 import { layerPaths } from "../../src/layer/paths.js";
 import { openMetadata } from "../../src/metadata/index.js";
 import { recordCounts } from "../../testing/counts/index.js";
@@ -134,18 +135,31 @@ const linkElsewhere: Damage = {
     await symlink(join("../../..", ELSEWHERE), path);
   },
 };
-const changes: readonly string[] = [
-  "is gone",
-  "is cut in half",
-  "has another byte in the middle",
-  "is zeros",
-];
 /** An engine is opened twice for each. */
 const partDamages = [
-  ...damages.filter(({ name }) => [...changes, "is a folder", "is a FIFO"].includes(name)),
+  ...damages.filter(({ name }) =>
+    [
+      "is gone",
+      "is cut in half",
+      "has another byte in the middle",
+      "is zeros",
+      "is a folder",
+      "is a FIFO",
+    ].includes(name),
+  ),
   linkElsewhere,
 ];
 const parts = ["record", "units", "meta", "data", "bitmap"] as const;
+
+/** As the snapshotter has it: a layer that the engine does not have, or leaves out, is asked for again. */
+async function mountedAgain(engine: OpenLayerEngine, request: LayerRequest): Promise<string> {
+  if (!engine.has(request.digest)) await engine.ensure(request, {});
+  return await engine.mountPoint(request.digest).catch(async (thrown: unknown) => {
+    if (engine.has(request.digest)) throw thrown;
+    await engine.ensure(request, {});
+    return await engine.mountPoint(request.digest);
+  });
+}
 
 /** What a node with a damaged layer reads, once the layer was asked for again. */
 async function layerAfter(part: (typeof parts)[number], { does }: Damage): Promise<string> {
@@ -158,8 +172,7 @@ async function layerAfter(part: (typeof parts)[number], { does }: Damage): Promi
   await first.close();
   await does(layerPaths(rig.root, request.digest)[part]);
   const engine = await rig.open();
-  if (!engine.has(request.digest)) await engine.ensure(request, {});
-  const found = await hashesBelow(await engine.mountPoint(request.digest));
+  const found = await hashesBelow(await mountedAgain(engine, request));
   const wanted = expectedHashes(layer.files);
   let missing = 0;
   for (const [name, hash] of wanted) {
@@ -172,12 +185,10 @@ async function layerAfter(part: (typeof parts)[number], { does }: Damage): Promi
 }
 
 for (const part of parts) {
-  t.test(`a layer whose ${part} is damaged at rest is here when asked for again, or refused`, async (t) => {
+  t.test(`a layer whose ${part} is damaged at rest is here when asked for again`, async (t) => {
     for (const damage of partDamages) {
       const seen = await endOf(() => layerAfter(part, damage)).catch(String);
-      // The kernel would believe a meta image: the layer is refused until its snapshots are removed.
-      const isRefused = part === "meta" && changes.includes(damage.name);
-      t.equal(seen, isRefused ? "DATA_LOSS" : "right", `D-layer ${part} ${damage.name}: ${seen}`);
+      t.equal(seen, "right", `D-layer ${part} ${damage.name}`);
     }
     counted["D-layer"] = (counted["D-layer"] ?? 0) + partDamages.length;
   });

@@ -17,6 +17,7 @@ export class FakeEngine implements LayerEngine {
   readonly removed: Digest[] = [];
   /** Runs in each `ensure` before the layer is there; may throw or wait. */
   onEnsure: (request: LayerRequest, signal: AbortSignal | undefined) => Promise<void> = async () => undefined;
+  onMount: (digest: Digest) => Promise<void> = async () => undefined;
   onRemove: (digest: Digest) => Promise<void> = async () => undefined;
   owner: LayerOwner = { uid: 0, gid: 0 };
   readonly #folder: string;
@@ -40,6 +41,7 @@ export class FakeEngine implements LayerEngine {
 
   async mountPoint(digest: Digest): Promise<string> {
     this.#get(digest);
+    await this.onMount(digest);
     return this.#path(digest);
   }
 
