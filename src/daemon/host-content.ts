@@ -51,6 +51,8 @@ export interface HostContentOptions {
 
 /** Newest manifests of a namespace that a look considers; older ones are left out. */
 const MANIFESTS_MAX = 512;
+/** Namespaces whose repositories are remembered; those of the one that was learnt longest ago are read again when asked for. */
+const NAMESPACES_MAX = 64;
 /** Looks that wait for their turn; one beyond it finds nothing at once. */
 const LOOKS_WAITING_MAX = 256;
 /** Manifests and configs that are read at once. */
@@ -65,7 +67,7 @@ export function hostContent(options: HostContentOptions): HostContent {
   const index = new ImageIndex();
   // Prepare comes layer by layer: the first look learns the whole image, those behind it find it in memory.
   const inTurn = pLimit(1);
-  const sources = new Map<string, readonly string[]>();
+  const sources = new Map<string, ReadonlyMap<string, readonly string[]>>();
 
   const find = async (query: LayerQuery, signal: AbortSignal): Promise<FoundLayer | undefined> => {
     const known = chosen(query, index, sources);
@@ -88,10 +90,12 @@ export function hostContent(options: HostContentOptions): HostContent {
       ),
     );
     for (const image of images) if (image !== undefined) index.add(image);
-    for (const key of sources.keys()) if (key.startsWith(`${namespace} `)) sources.delete(key);
-    for (const manifest of manifests) {
-      sources.set(`${namespace} ${manifest.digest}`, sourcesOfLabels(manifest.labels));
+    sources.delete(namespace);
+    for (const oldest of sources.keys()) {
+      if (sources.size < NAMESPACES_MAX) break;
+      sources.delete(oldest);
     }
+    sources.set(namespace, new Map(manifests.map(({ digest, labels }) => [digest, sourcesOfLabels(labels)])));
   };
 
   const named = async (
@@ -183,7 +187,7 @@ interface Choice {
 function chosen(
   query: LayerQuery,
   index: ImageIndex,
-  sources: ReadonlyMap<string, readonly string[]>,
+  sources: ReadonlyMap<string, ReadonlyMap<string, readonly string[]>>,
 ): Choice | undefined {
   const { reference, digest } = query.told ?? {};
   const images = index
@@ -201,7 +205,7 @@ function chosen(
     return undefined;
   }
   for (const image of images) {
-    const repositories = sources.get(`${image.namespace} ${image.manifestDigest}`) ?? [];
+    const repositories = sources.get(image.namespace)?.get(image.manifestDigest) ?? [];
     if (repositories.length > 0 || reference !== undefined) return { image, repositories };
   }
   return undefined;

@@ -183,6 +183,11 @@ export class Replay implements ReplayHandle {
     this.#requestedBytes += plan.length;
   }
 
+  /** No start is held against it any more; its figures stay. */
+  forgetLayers(): void {
+    for (const fetcher of [...this.#layers.keys()]) this.detach(fetcher);
+  }
+
   /** Holds what it brought against a start of an image with these layers, once. */
   measure(start: TouchedStart): ReplayMeasure | undefined {
     if (this.#layers.size === 0 || this.#start !== undefined) return undefined;
@@ -309,7 +314,7 @@ export class Replay implements ReplayHandle {
   /** Sets of units are kept no longer than somebody may ask for them. */
   #forgetIfOver(): void {
     if (this.isRunning || this.#start === undefined) return;
-    for (const fetcher of [...this.#layers.keys()]) this.detach(fetcher);
+    this.forgetLayers();
   }
 }
 

@@ -51,7 +51,10 @@ export class Replays {
       clock: this.#clock,
       onEnd: () => {
         set.delete(replay);
-        this.#ended = [...this.#ended, replay].slice(-REPLAYS_KEPT_MAX);
+        const ended = [...this.#ended, replay];
+        // Whoever started one may hold it for long, and layers that leave are told to those that are kept only.
+        for (const old of ended.splice(0, Math.max(0, ended.length - REPLAYS_KEPT_MAX))) old.forgetLayers();
+        this.#ended = ended;
         this.#wake();
       },
     });

@@ -94,7 +94,10 @@ class Session {
   readonly #ending = new AbortController();
   readonly #done = deferred<void>();
   #news = deferred<void>();
-  readonly #handles: ReplayHandle[] = [];
+  /** Replays that run: a layer that is made anew many times has one each time. */
+  #running: ReplayHandle[] = [];
+  /** What those that have ended asked for. */
+  #spentBytes = 0;
 
   constructor(image: ReplayedImage, options: ProfileReplayerOptions) {
     this.#image = image;
@@ -197,9 +200,9 @@ class Session {
 
   #start(ranges: readonly PlacedRange[], passedMs: number): void {
     const { engine, bytesMax, timeMaxMs } = this.#options;
-    const used = this.#handles.reduce((sum, handle) => sum + handle.figures().requestedBytes, 0);
+    const used = this.#usedBytes();
     if (ranges.length === 0 || used >= bytesMax) return;
-    this.#handles.push(
+    this.#running.push(
       engine.replay({
         parts: partsOf(ranges),
         bytesMax: bytesMax - used,
@@ -207,5 +210,19 @@ class Session {
         label: `profile ${this.#image.reference}`,
       }),
     );
+  }
+
+  /** Keeps none that has ended. */
+  #usedBytes(): number {
+    let used = this.#spentBytes;
+    const before = this.#running;
+    this.#running = [];
+    for (const handle of before) {
+      const { state, requestedBytes } = handle.figures();
+      used += requestedBytes;
+      if (state === "running") this.#running.push(handle);
+      else this.#spentBytes += requestedBytes;
+    }
+    return used;
   }
 }

@@ -95,6 +95,19 @@ t.test("findLayer() learns an image once and answers its other layers from memor
   t.strictSame(reader.calls, { manifests: 1, read: 2 });
 });
 
+t.test("findLayer() remembers the repositories of a bounded number of namespaces", async (t) => {
+  const reader = new FakeContent();
+  reader.add({ layers: [blob], diffIds: [diffId], repository: "a/b" });
+  const host = hostContent({ reader, timeoutMs: 1000, hostsFolders: [] });
+  const others = Array.from({ length: 64 }, (_, index) => `namespace-${index}`);
+  for (const namespace of ["default", ...others]) await host.findLayer({ ...query, namespace });
+  t.equal(reader.calls.manifests, 65);
+  t.match(await host.findLayer({ ...query, namespace: others.at(-1)! }), { layer: { digest: blob } });
+  t.equal(reader.calls.manifests, 65, "the last ones are remembered");
+  t.match(await host.findLayer(query), { layer: { digest: blob } });
+  t.equal(reader.calls.manifests, 66, "the first one is read again");
+});
+
 t.test("findLayer() takes the repository from any image that has the same layer", async (t) => {
   const reader = new FakeContent();
   const first = reader.add({ layers: [blob], diffIds: [diffId], repository: "a/b" });

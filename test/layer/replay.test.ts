@@ -1,5 +1,6 @@
 import t from "tap";
-import { KIB, MIB, PREFETCH_FAILURES_MAX } from "../../src/layer/limits.js";
+import { KIB, MIB, PREFETCH_FAILURES_MAX, REPLAYS_KEPT_MAX } from "../../src/layer/limits.js";
+import { Replay } from "../../src/layer/replay.js";
 import type { ReplayPart, ReplayPlan } from "../../src/layer/replay-contract.js";
 import { settle } from "../../testing/layer/fake-clock.js";
 import { type RigLayer, type SchedulerRig, schedulerRig } from "../../testing/layer/scheduler-rig.js";
@@ -318,5 +319,24 @@ t.test("measureReplays() holds what a replay brought against what a start touche
     handle.figures(),
     { storedBytes: 10 * UNIT, start: measure },
     "a layer that goes takes no figures along",
+  );
+});
+
+t.test("a replay that ended long ago keeps its figures, but no layer", async (t) => {
+  const rig = schedulerRig({ units: 64, unitBytes: UNIT });
+  const start = { layers: [{ digest: rig.source.digest }], touches: [] };
+  const handles = [];
+  for (let count = 0; count <= REPLAYS_KEPT_MAX; count += 1) {
+    handles.push(replay(rig, planOf([part(rig, [count, count])])));
+    await settle();
+  }
+  const replays = handles.filter((handle) => handle instanceof Replay);
+  t.equal(replays.length, REPLAYS_KEPT_MAX + 1);
+  const figures = { state: "done", plannedBytes: UNIT, storedBytes: UNIT, requests: 1 };
+  for (const one of replays) t.match(one.figures(), figures);
+  t.same(
+    replays.map((one) => one.measure(start) !== undefined),
+    replays.map((_, index) => index > 0),
+    "no start can be held against the oldest",
   );
 });

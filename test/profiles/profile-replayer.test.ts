@@ -32,6 +32,8 @@ class Rig implements AsyncDisposable {
   readonly found: string[] = [];
   readonly here = new Set<Digest>();
   requestedBytes = 0;
+  /** How often a replay was asked what it did. */
+  looks = 0;
   readonly replayer: ProfileReplayer;
   readonly #listening: Disposable;
 
@@ -47,6 +49,7 @@ class Rig implements AsyncDisposable {
         replay: (plan) => {
           this.plans.push(plan);
           const figures = () => {
+            this.looks += 1;
             const none = { plannedBytes: 0, presentBytes: 0, storedBytes: 0, requests: 0, failures: 0 };
             return {
               label: "",
@@ -117,6 +120,23 @@ t.test("ProfileReplayer plans what is there, and the rest as it gets ready", asy
   t.equal(rig.asked.length, 3, "a layer that was made anew is looked at again");
   t.equal(rig.plans.length, 2, "but nothing is left to spend");
   t.same(rig.found, ["manifest"]);
+});
+
+t.test("ProfileReplayer keeps no replay that has ended", async (t) => {
+  await using rig = await Rig.make();
+  await rig.store.save(sampleProfile());
+  rig.replayer.image(image);
+  rig.requestedBytes = 100;
+  for (let count = 1; count <= 6; count += 1) {
+    rig.ensure(below);
+    await rig.until(() => rig.plans.length === count);
+  }
+  t.same(
+    rig.plans.map(({ bytesMax }) => bytesMax),
+    [1000, 900, 800, 700, 600, 500],
+    "what each has asked for counts",
+  );
+  t.equal(rig.looks, 5, "each is looked at once");
 });
 
 t.test("ProfileReplayer has layers that are ready together in one order", async (t) => {
