@@ -25,6 +25,8 @@ export interface RunOptions {
 export interface Running {
   /** How layers are mounted, for people. */
   readonly rung: string;
+  /** To be called once, when nothing else is to be done. */
+  rehearse(): void;
   /** Ends all parts in reverse. */
   stop(): Promise<void>;
 }
@@ -69,6 +71,7 @@ export async function runServer(options: RunServerOptions): Promise<void> {
   });
   log.info("Ready", { address, mount: running.rung });
   manager.ready(`Serving on ${address}, layers are mounted by ${running.rung}`);
+  running.rehearse();
   const signal = await ended;
   log.info("Stopping", { signal });
   manager.stopping();

@@ -56,7 +56,7 @@ export async function startDaemon(options: StartDaemonOptions): Promise<Running>
   const startup = new Startup();
   try {
     const { engine } = await startParts(startup, options);
-    return { rung: engine.rung.kind, stop: () => startup.stop() };
+    return { rung: engine.rung.kind, rehearse: () => engine.rehearse(), stop: () => startup.stop() };
   } catch (thrown) {
     await startup.stop();
     throw thrown;

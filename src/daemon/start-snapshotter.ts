@@ -31,6 +31,8 @@ export interface StartSnapshotterOptions {
 export interface RunningSnapshotter {
   /** How layers are mounted, for people. */
   readonly rung: string;
+  /** To be called once, when nothing else is to be done. */
+  rehearse(): void;
   /** Ends all parts in reverse: running calls within their time, then bitmaps and metadata. Deletes nothing. */
   stop(): Promise<void>;
 }
@@ -40,7 +42,7 @@ export async function startSnapshotter(options: StartSnapshotterOptions): Promis
   const startup = new Startup();
   try {
     const { engine } = await startParts(startup, options);
-    return { rung: engine.rung.kind, stop: () => startup.stop() };
+    return { rung: engine.rung.kind, rehearse: () => engine.rehearse(), stop: () => startup.stop() };
   } catch (thrown) {
     await startup.stop();
     throw thrown;

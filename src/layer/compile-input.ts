@@ -2,6 +2,9 @@ import type { Digest } from "../bytes/index.js";
 import type { TocDialect } from "../estargz/index.js";
 import type { SpanRange } from "../soci/index.js";
 
+/** What a thread is sent in place of an index, to rehearse; it has no answer. */
+export const REHEARSE = "rehearse";
+
 /** What a layer is compiled from, in a form that goes to another thread. */
 export type CompileInput =
   | EstargzInput

@@ -4,9 +4,16 @@ import { deferred, withSignal } from "../async/index.js";
 import { dataLoss, LazuliError, resourceExhausted } from "../errors/index.js";
 import { UnitTable } from "../units/index.js";
 import type { CompiledIndex } from "./compile-index.js";
-import type { CompileInput } from "./compile-input.js";
+import { type CompileInput, REHEARSE } from "./compile-input.js";
 import type { CompileReply } from "./compile-worker.js";
-import { COMPILE_HEAP_MIB, COMPILE_TIMEOUT_MS, COMPILER_IDLE_MS, COMPILES_MAX } from "./limits.js";
+import {
+  COMPILE_HEAP_MIB,
+  COMPILE_TIMEOUT_MS,
+  COMPILE_YOUNG_HEAP_MIB,
+  COMPILER_IDLE_MS,
+  COMPILER_PATIENCE_MS,
+  COMPILES_MAX,
+} from "./limits.js";
 
 export interface CompileOptions {
   readonly input: CompileInput;
@@ -30,11 +37,14 @@ const usualLimits: CompileLimits = {
 
 /**
  * Turns indexes into meta images and unit tables, on threads of their own: a stranger's index can neither hold up the
- * process nor use up its memory. One thread always stands ready, since a new one costs 80 ms.
+ * process nor use up its memory. One thread always stands ready and has rehearsed; a second one is started when the first is
+ * busy for long, since a new one needs 80 ms and is slow at first.
  */
 export class Compilers {
   readonly #limit = pLimit(COMPILES_MAX);
   readonly #idle: Worker[] = [];
+  /** Who would take the next thread that is free: fewer than COMPILES_MAX. */
+  readonly #waiting = new Set<(worker: Worker) => void>();
   #idleTimer: NodeJS.Timeout | undefined;
   #isClosed = false;
   readonly #limits: CompileLimits;
@@ -51,6 +61,11 @@ export class Compilers {
     return await this.#limit(() => this.#compile(options));
   }
 
+  /** Lets a thread that has nothing to do grow quick. */
+  rehearse(): void {
+    this.#idle[0]?.postMessage(REHEARSE);
+  }
+
   async close(): Promise<void> {
     this.#isClosed = true;
     clearTimeout(this.#idleTimer);
@@ -59,7 +74,7 @@ export class Compilers {
 
   async #compile(options: CompileOptions): Promise<CompiledIndex> {
     options.signal?.throwIfAborted();
-    const worker = this.#idle.pop() ?? this.#start();
+    const worker = this.#idle.pop() ?? (await this.#next());
     worker.ref();
     let reply: CompileReply;
     try {
@@ -80,6 +95,22 @@ export class Compilers {
     });
   }
 
+  /** The next that is free, or a new one where that takes too long. */
+  async #next(): Promise<Worker> {
+    const { promise, resolve } = deferred<Worker>();
+    const timer = setTimeout(() => {
+      this.#waiting.delete(resolve);
+      resolve(this.#start());
+    }, COMPILER_PATIENCE_MS);
+    this.#waiting.add(resolve);
+    try {
+      return await promise;
+    } finally {
+      clearTimeout(timer);
+      this.#waiting.delete(resolve);
+    }
+  }
+
   #start(): Worker {
     return startWorker(this.#limits, (ended) => this.#forget(ended));
   }
@@ -94,6 +125,11 @@ export class Compilers {
       await worker.terminate();
       return;
     }
+    for (const take of this.#waiting) {
+      this.#waiting.delete(take);
+      take(worker);
+      return;
+    }
     worker.unref();
     this.#idle.push(worker);
     clearTimeout(this.#idleTimer);
@@ -106,7 +142,7 @@ export class Compilers {
 
 function startWorker({ program, heapMib }: CompileLimits, onExit: (worker: Worker) => void): Worker {
   const worker = new Worker(program, {
-    resourceLimits: { maxOldGenerationSizeMb: heapMib },
+    resourceLimits: { maxOldGenerationSizeMb: heapMib, maxYoungGenerationSizeMb: COMPILE_YOUNG_HEAP_MIB },
     env: {},
   });
   // Whoever waits for a reply hears of the failure; an idle thread's concerns nobody.

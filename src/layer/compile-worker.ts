@@ -1,9 +1,10 @@
 import { parentPort } from "node:worker_threads";
 import { type ErrorCode, LazuliError } from "../errors/index.js";
 import { compileIndex } from "./compile-index.js";
-import type { CompileInput } from "./compile-input.js";
+import { type CompileInput, REHEARSE } from "./compile-input.js";
 import type { LayerOwner } from "./contract.js";
 import type { PrefetchHint } from "./layer-record.js";
+import { rehearseCompile } from "./rehearse-compile.js";
 
 /** What the worker answers: the files of the layer, or why there are none. */
 export type CompileReply =
@@ -33,7 +34,13 @@ async function reply(input: CompileInput): Promise<CompileReply> {
   }
 }
 
+let wasUsed = false;
 // The caller sends one at a time.
-parentPort?.on("message", (input: CompileInput) => {
+parentPort?.on("message", (input: CompileInput | typeof REHEARSE) => {
+  if (input === REHEARSE) {
+    void rehearseCompile({ isWanted: () => !wasUsed });
+    return;
+  }
+  wasUsed = true;
   void reply(input).then((answer) => parentPort?.postMessage(answer));
 });

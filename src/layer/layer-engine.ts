@@ -43,6 +43,7 @@ import { Scheduler, type SchedulerFigures } from "./scheduler.js";
 import { Sessions, type StoredSession, type StoredSessions } from "./sessions.js";
 import type { SpaceBudgetFacts } from "./space-contract.js";
 import { clearStaleMounts, type LivingMounts } from "./stale-mounts.js";
+import { waitAtMost } from "./wait-at-most.js";
 
 export interface LayerEngineOptions {
   readonly binding: NativeBinding;
@@ -84,6 +85,8 @@ export interface OpenLayerEngine extends LayerEngine {
   units(digest: Digest): UnitTable;
   /** Compares what is mounted with what should be, and mends it; done every minute anyway. */
   reconcileMounts(): Promise<void>;
+  /** Uses a quiet moment to be quick at the first layer that is made; see rehearse-compile.ts. */
+  rehearse(): void;
   /** Fetches what a start is expected to read, behind reads that wait. Never throws for bad advice. */
   replay(plan: ReplayPlan): ReplayHandle;
   /** Reads have used units of a layer; a layer of which much is used is fetched at full speed. */
@@ -178,6 +181,10 @@ class Engine implements OpenLayerEngine {
 
   get budgets(): BudgetFigures {
     return this.#parts.budgets.figures;
+  }
+
+  rehearse(): void {
+    this.#compilers.rehearse();
   }
 
   replay(plan: ReplayPlan): ReplayHandle {
@@ -306,34 +313,23 @@ class Engine implements OpenLayerEngine {
   }
 
   async #close(): Promise<void> {
-    const { scheduler, plane, sessions, state, descriptorStore } = this.#parts;
+    const { scheduler, plane, sessions, state, descriptorStore, clock } = this.#parts;
     const layers = [...this.#layers.values()];
     this.#reconciling?.cancel();
     const isLeft = sessions.areStored && layers.some(({ mounts }) => mounts.isThroughFuse);
     if (isLeft) {
       // Readers go on meanwhile; from then on they wait for the next process.
-      await this.#soon(layers.map((layer) => layer.flush()));
+      await waitAtMost(FLUSH_CLOSE_MS, { clock, work: layers.map((layer) => layer.flush()) });
       plane.park();
     }
     this.#ending.abort(unavailable("The layer engine is closed", { reason: "engine-closed" }));
     scheduler.close();
     this.#parts.budgets.close();
-    await this.#soon(layers.map((layer) => layer.close()));
+    await waitAtMost(FLUSH_CLOSE_MS, { clock, work: layers.map((layer) => layer.close()) });
     await this.#compilers.close();
     if (!isLeft && sessions.areStored) await sessions.end(statePaths(state).data);
     plane.close();
     descriptorStore?.close();
-  }
-
-  /** Waits for all, but not for long. */
-  async #soon(work: readonly Promise<void>[]): Promise<void> {
-    await new Promise<void>((resolve) => {
-      const timer = this.#parts.clock.after(FLUSH_CLOSE_MS, resolve);
-      void Promise.all(work).then(() => {
-        timer.cancel();
-        resolve();
-      });
-    });
   }
 
   async reconcileMounts(): Promise<void> {

@@ -141,6 +141,10 @@ export const PREFETCH_RANGES_MAX = 512;
 /** Longest time that a TOC's compilation may take, and the heap it may use; beyond it the layer is not lazy. */
 export const COMPILE_TIMEOUT_MS = 60_000;
 export const COMPILE_HEAP_MIB = 1_024;
+/** Of a compiling thread, for what is new: by default V8 takes 20 MiB more, for the same time. */
+export const COMPILE_YOUNG_HEAP_MIB = 8;
+/** How long a layer waits for a thread that is busy before there is a second one; most layers take 20 to 100 ms. */
+export const COMPILER_PATIENCE_MS = 200;
 /** Compiling threads that had no work for so long are ended, but for one. */
 export const COMPILER_IDLE_MS = 30_000;
 /** TOCs that are compiled at once; others wait. */

@@ -1,6 +1,7 @@
 import t from "tap";
 import { openToc } from "../../src/estargz/index.js";
 import { Compilers } from "../../src/layer/compile-layer.js";
+import { rehearseCompile } from "../../src/layer/rehearse-compile.js";
 import { sampleFiles, sampleLayer } from "../../testing/layer/sample-layer.js";
 
 t.test("compile() gives a layer's files, and an error that concerns only one layer", async (t) => {
@@ -18,6 +19,7 @@ t.test("compile() gives a layer's files, and an error that concerns only one lay
       subject: "layer",
       signal,
     });
+  compilers.rehearse();
   const compiled = await compile(toc);
   t.equal(compiled.units.count, 3);
   t.equal(compiled.units.blobSize, layer.blob.length);
@@ -36,4 +38,21 @@ t.test("compile() gives a layer's files, and an error that concerns only one lay
   await t.rejects(leaving, /left/);
   const again = await Promise.all([1, 2, 3].map(() => compile(toc)));
   for (const { meta } of again) t.same(meta, compiled.meta, "the same TOC gives the same bytes");
+});
+
+t.test("rehearseCompile() compiles made-up indexes until it isn't wanted", async (t) => {
+  let asked = 0;
+  const ends = async (last: number): Promise<number> => {
+    asked = 0;
+    await rehearseCompile({
+      isWanted: () => {
+        asked += 1;
+        return asked < last;
+      },
+    });
+    return asked;
+  };
+  t.equal(await ends(3), 3);
+  const all = await ends(Number.POSITIVE_INFINITY);
+  t.ok(all > 3, "it ends by itself too");
 });
