@@ -56,7 +56,8 @@ export function labelResolver(options: LabelResolverOptions): LayerResolver {
       const told = toldByLabels(request.labels);
       const found = await lookUp(options.hostContent, request, told);
       const resolved = resolution(options, request, told, found);
-      return resolved.kind === "layer" ? await withoutSecondPull(options, request, resolved) : resolved;
+      const isFinal = resolved.kind === "unknown" || request.isNeeded === true;
+      return isFinal ? resolved : await withoutSecondPull(options, request, resolved);
     },
   };
 }

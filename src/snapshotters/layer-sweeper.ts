@@ -24,9 +24,14 @@ export class LayerSweeper {
     this.#options = options;
   }
 
+  /** A snapshot of this layer went: what the engine has left out has files that no list shows. */
+  async forget(digest: Digest): Promise<void> {
+    if (!this.#options.engine.has(digest)) await this.#remove(digest);
+  }
+
   /** Removes what has been idle long enough, and comes back by itself for the rest. */
   async sweep(): Promise<void> {
-    const { engine, table, uses, graceMs } = this.#options;
+    const { engine, uses, graceMs } = this.#options;
     const referenced = this.#referenced();
     const now = performance.now();
     const digests = engine.list().map((layer) => layer.digest);
@@ -35,15 +40,21 @@ export class LayerSweeper {
     for (const digest of idle) {
       if (!this.#idleSince.has(digest)) this.#idleSince.set(digest, now);
       if (now - this.#idleSince.get(digest)! < graceMs) continue;
-      try {
-        await uses.remove(digest, () => table.rows().some((row) => row.layerDigest === digest));
-        this.#idleSince.delete(digest);
-      } catch (thrown) {
-        const { code, message } = LazuliError.from(thrown);
-        log.warn("Cannot remove an unused layer", { digest, code, error: message });
-      }
+      if (await this.#remove(digest)) this.#idleSince.delete(digest);
     }
     this.#comeBack();
+  }
+
+  async #remove(digest: Digest): Promise<boolean> {
+    const { table, uses } = this.#options;
+    try {
+      await uses.remove(digest, () => table.rows().some((row) => row.layerDigest === digest));
+      return true;
+    } catch (thrown) {
+      const { code, message } = LazuliError.from(thrown);
+      log.warn("Cannot remove an unused layer", { digest, code, error: message });
+      return false;
+    }
   }
 
   close(): void {

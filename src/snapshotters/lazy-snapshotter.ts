@@ -193,11 +193,14 @@ class LazyOverlaySnapshotter implements LazySnapshotter {
   }
 
   async remove(name: string): Promise<void> {
-    const id = this.#stored.table.find(name)?.id;
+    const { table } = this.#stored;
+    const row = table.find(name);
     this.#starts?.removed(name);
     await this.#stored.remove(name);
+    if (row === undefined) return;
     // At once, before a layer that it holds is taken from the engine.
-    if (id !== undefined) await this.#idMapping?.release(id);
+    await this.#idMapping?.release(row.id);
+    if (row.layerDigest !== undefined) await this.#sweeper.forget(row.layerDigest);
   }
 
   walk(filters: readonly string[]): AsyncIterable<SnapshotInfo> {

@@ -125,7 +125,8 @@ export class MendedLayers implements MountedLayers {
     const { engine, resolver, uses, makeMs } = this.#options;
     using deadline = linkSignals([this.#ended.signal], makeMs);
     const { signal } = deadline;
-    const resolution = await withSignal(resolver.resolve({ key: name, target, labels, signal }), signal);
+    const query = { key: name, target, labels, isNeeded: true, signal };
+    const resolution = await withSignal(resolver.resolve(query), signal);
     if (resolution.kind === "unknown") {
       const { message, reason } = resolution;
       throw failedPrecondition(message, { subject: digest, reason });

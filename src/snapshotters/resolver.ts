@@ -8,6 +8,8 @@ export interface ResolveLayer {
   /** Chain id that the layer is going to have. */
   readonly target: string;
   readonly labels: Readonly<Record<string, string>>;
+  /** Snapshots stand on it already: it is wanted even where its client could extract it. Absent: no. */
+  readonly isNeeded?: boolean;
   readonly signal: AbortSignal;
 }
 

@@ -95,8 +95,9 @@ t.test("a layer whose tree is damaged while a container reads it is made again w
   const server = startServer(rig, cleanup);
   await server.ready();
   const layer = await rig.mountLayer({ name: "used", sizes: SIZES });
-  t.match(await readAll(rig, layer.files), { files: 2, failed: [], wrong: [] });
-  await server.end("SIGKILL");
+  // Not all of it: a layer that is complete gets a second mount, which would be there for new users.
+  t.match(await readAll(rig, layer.files.slice(0, 1)), { files: 1, failed: [], wrong: [] });
+  await server.end("SIGTERM");
   await spoil(layerPaths(join(rig.folder, "root"), layer.digest).meta);
   await server.ready();
   t.match(await readAll(rig, layer.files), { files: 2, failed: [], wrong: [] }, "its container reads on");

@@ -90,3 +90,10 @@ t.test("prepare() of who leaves ends with his reason; close() ends what is being
   await snapshotter.close();
   t.equal(making?.aborted, true);
 });
+
+t.test("remove() of the last snapshot on a lost layer takes away what is left of it", async (t) => {
+  const { snapshotter, engine } = await rigThatLost(t);
+  engine.removed.length = 0;
+  await snapshotter.remove("T");
+  t.same(engine.removed, [digest]);
+});

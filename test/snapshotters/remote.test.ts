@@ -314,8 +314,12 @@ t.test("labelResolver() has a plain layer fetched whole, unless the client has i
     hasBlob: async ({ digest }: { readonly digest: string }) => local.has(digest),
     findLayer: async () => found,
   };
-  const ask = async (options: { soci?: SociIndexes; wholeBytesMin: number | undefined }) =>
+  const ask = async (
+    options: { soci?: SociIndexes; wholeBytesMin: number | undefined },
+    query: { isNeeded?: boolean } = {},
+  ) =>
     await labelResolver({ registry: noRegistry, hostContent, soci: undefined, ...options }).resolve({
+      ...query,
       key: "default/1/extract",
       target: "T",
       labels: {},
@@ -336,6 +340,7 @@ t.test("labelResolver() has a plain layer fetched whole, unless the client has i
   t.match(await ask({ soci: none, wholeBytesMin: undefined }), { request: { index: { kind: "soci" } } });
   local.add(digestOf("a"));
   t.match(await ask({ wholeBytesMin: 1_000_000 }), { kind: "unknown", reason: "blob-already-local" });
+  t.match(await ask({ wholeBytesMin: 1_000_000 }, { isNeeded: true }), { request: { index: whole } });
   t.match(await ask({ soci, wholeBytesMin: 1_000_000 }), {
     request: { index: { kind: "soci", otherwise: undefined } },
     neighbours: [{ index: { kind: "soci", otherwise: undefined } }],
