@@ -70,6 +70,8 @@ export interface NodeParts {
   readonly traces: TraceParts;
   /** What the lazy snapshotter can do beyond the contract, in containerd's words. */
   readonly lazyCapabilities: readonly string[];
+  /** Uses a quiet moment, so that the first layer is made as fast as later ones. To be called once. */
+  rehearse(): void;
 }
 
 /** Builds the parts in this order. @throws what a part throws; the caller stops the startup */
@@ -140,6 +142,10 @@ export async function startNodeParts(startup: Startup, options: NodePartsOptions
     snapshotter,
     traces,
     lazyCapabilities,
+    rehearse: () => {
+      engine.rehearse();
+      void registry.rehearse();
+    },
   };
 }
 

@@ -55,8 +55,8 @@ export interface StartDaemonOptions {
 export async function startDaemon(options: StartDaemonOptions): Promise<Running> {
   const startup = new Startup();
   try {
-    const { engine } = await startParts(startup, options);
-    return { rung: engine.rung.kind, rehearse: () => engine.rehearse(), stop: () => startup.stop() };
+    const { engine, rehearse } = await startParts(startup, options);
+    return { rung: engine.rung.kind, rehearse, stop: () => startup.stop() };
   } catch (thrown) {
     await startup.stop();
     throw thrown;

@@ -41,8 +41,8 @@ export interface RunningSnapshotter {
 export async function startSnapshotter(options: StartSnapshotterOptions): Promise<RunningSnapshotter> {
   const startup = new Startup();
   try {
-    const { engine } = await startParts(startup, options);
-    return { rung: engine.rung.kind, rehearse: () => engine.rehearse(), stop: () => startup.stop() };
+    const { engine, rehearse } = await startParts(startup, options);
+    return { rung: engine.rung.kind, rehearse, stop: () => startup.stop() };
   } catch (thrown) {
     await startup.stop();
     throw thrown;

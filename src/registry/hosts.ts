@@ -7,7 +7,7 @@ import { BoundedMap } from "./bounded-map.js";
 import type { Clock } from "./clock.js";
 import { type ClientPair, defaultTls, type Endpoint, type TlsFacts } from "./endpoint.js";
 import { type HostEntry, parseHostsToml } from "./hosts-toml.js";
-import { CONFIG_ENTRIES_MAX, HOSTS_CACHE_MAX, HOSTS_CACHE_MS } from "./limits.js";
+import { CONFIG_ENTRIES_MAX, HOSTS_CACHE_MAX, HOSTS_CACHE_MS, REHEARSED_MAX } from "./limits.js";
 import { readSmallFile } from "./small-file.js";
 
 /** Docker Hub's content lives at another name than its references say. */
@@ -61,6 +61,15 @@ export class Hosts {
     return endpoints;
   }
 
+  /** Registries that have a folder; not all where they are many. */
+  async configured(): Promise<readonly string[]> {
+    const names = new Set<string>();
+    for (const directory of this.#directories) {
+      for (const name of (await namesIn(directory)) ?? []) names.add(registryOf(name));
+    }
+    return [...names].slice(0, REHEARSED_MAX);
+  }
+
   async #withHeaders(registry: string): Promise<readonly Endpoint[]> {
     const endpoints = await this.#find(registry);
     return endpoints.map((endpoint) => ({ ...endpoint, headers: { ...this.#headers, ...endpoint.headers } }));
@@ -85,6 +94,11 @@ function folderNames(registry: string): string[] {
   const port = /^(.*):(\d+)$/.exec(registry);
   const names = port === null ? [registry] : [`${port[1]}_${port[2]}_`, registry, port[1]!];
   return [...names, "_default"];
+}
+
+function registryOf(folderName: string): string {
+  const port = /^(.*)_(\d+)_$/.exec(folderName);
+  return port === null ? folderName : `${port[1]}:${port[2]}`;
 }
 
 async function namesIn(folder: string): Promise<string[] | undefined> {

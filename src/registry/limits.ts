@@ -76,6 +76,8 @@ export const HOSTS_CACHE_MS = 10_000;
 
 /** Registries whose hosts are remembered; the oldest are read again. */
 export const HOSTS_CACHE_MAX = 256;
+/** Registries whose certificates are parsed ahead of their first request, 25 ms each; others are parsed by it. */
+export const REHEARSED_MAX = 16;
 
 /** A credential helper or hook that takes longer is ended, and one that answers more is refused. */
 export const CREDENTIAL_TIMEOUT_MS = 10_000;

@@ -1,4 +1,5 @@
 import type { LookupFunction } from "node:net";
+import { setImmediate } from "node:timers/promises";
 import { type Digest, parseDigest } from "../bytes/index.js";
 import { invalidArgument } from "../errors/index.js";
 import { type Descriptor, parseReference } from "../oci/index.js";
@@ -9,6 +10,7 @@ import { type Clock, systemClock } from "./clock.js";
 import type { CredentialProvider } from "./credential.js";
 import { Credentials } from "./credentials.js";
 import { DockerConfigCredentials, defaultDockerConfigPaths } from "./docker-config.js";
+import { defaultTls } from "./endpoint.js";
 import { type HostFigures, HostStates } from "./host-states.js";
 import { Hosts } from "./hosts.js";
 import { MANIFEST_BYTES_MAX } from "./limits.js";
@@ -129,6 +131,23 @@ export class Registry {
   /** What each host is asked now. */
   get figures(): readonly HostFigures[] {
     return this.#shared.hosts.figures;
+  }
+
+  /** Parses the certificates of the configured hosts, so that no request has to wait for it. Never throws. */
+  async rehearse(): Promise<void> {
+    const facts = [defaultTls];
+    for (const name of await this.#hosts.configured().catch(() => [])) {
+      const endpoints = await this.#hosts.endpoints(name).catch(() => []); // Its first request tells.
+      facts.push(...endpoints.filter(({ origin }) => origin.startsWith("https:")).map(({ tls }) => tls));
+    }
+    for (const tls of facts) {
+      try {
+        this.#transport.prepare(tls);
+      } catch {
+        // The first request to that host fails of it, and says so.
+      }
+      await setImmediate();
+    }
   }
 
   /** @throws INVALID_ARGUMENT; when the size is not given also what `readRange` throws */

@@ -1,11 +1,8 @@
-import { createHash } from "node:crypto";
-import { existsSync, readFileSync } from "node:fs";
 import type { LookupFunction } from "node:net";
 import { Readable } from "node:stream";
-import { createSecureContext, rootCertificates, type SecureContext } from "node:tls";
 import { Agent, type Dispatcher } from "undici";
 import { linkSignals } from "../async/index.js";
-import { deadlineExceeded, failedPrecondition, LazuliError, unavailable } from "../errors/index.js";
+import { deadlineExceeded, failedPrecondition, LazuliError } from "../errors/index.js";
 import { addressRefused, isWithinReach, lookupWithin, type Reach } from "./addresses.js";
 import { BoundedMap } from "./bounded-map.js";
 import type { Clock } from "./clock.js";
@@ -16,6 +13,7 @@ import { transportFailure } from "./failures.js";
 import type { HostStates } from "./host-states.js";
 import { AGENTS_MAX, KEEP_ALIVE_MS } from "./limits.js";
 import { retryAfterMs } from "./retry-after.js";
+import { SecureContexts } from "./secure-contexts.js";
 import type { RequestPriority } from "./slots.js";
 import { StallTimer } from "./stall-timer.js";
 
@@ -53,7 +51,7 @@ export interface TransportRequest {
 export class Transport {
   readonly #options: TransportOptions;
   readonly #agents: BoundedMap<string, Agent>;
-  readonly #tlsKeys = new WeakMap<TlsFacts, string>();
+  readonly #secureContexts = new SecureContexts();
   #isClosed = false;
 
   constructor(options: TransportOptions) {
@@ -63,6 +61,11 @@ export class Transport {
       // Its last requests end in peace; when closing fails the connections are gone anyway.
       dropped: (agent) => void agent.close().catch(() => undefined),
     });
+  }
+
+  /** Does now what the first connection would wait for. @throws UNAVAILABLE `tls-failed` */
+  prepare(tls: TlsFacts): void {
+    this.#secureContexts.of(tls);
   }
 
   /** The head of the answer, whatever its status. @throws UNAVAILABLE, DEADLINE_EXCEEDED, the signal's reason */
@@ -149,7 +152,7 @@ export class Transport {
   #agent(request: TransportRequest): Agent {
     const connectTimeoutMs = request.connectTimeoutMs ?? this.#options.connectTimeoutMs;
     const facts = [request.url.protocol, request.reach?.join() ?? "any", connectTimeoutMs];
-    const key = [this.#tlsKey(request.tls), ...facts].join(" ");
+    const key = [this.#secureContexts.keyOf(request.tls), ...facts].join(" ");
     let agent = this.#agents.get(key);
     if (agent === undefined) {
       const { tls, reach } = request;
@@ -165,30 +168,21 @@ export class Transport {
           lookup: lookupWithin(reach, this.#options.lookup),
           autoSelectFamily: true,
           rejectUnauthorized: tls.verify,
-          ...(request.url.protocol === "https:" ? { secureContext: secureContextOf(tls) } : {}),
+          ...(request.url.protocol === "https:" ? { secureContext: this.#secureContexts.of(tls) } : {}),
         },
       });
       this.#agents.set(key, agent);
     }
     return agent;
   }
-
-  #tlsKey(tls: TlsFacts): string {
-    let key = this.#tlsKeys.get(tls);
-    if (key === undefined) {
-      key = createHash("sha256").update(JSON.stringify(tls)).digest("hex");
-      this.#tlsKeys.set(tls, key);
-    }
-    return key;
-  }
 }
 
-/** A body in pieces: the time that its source takes counts as waiting for the network does. */
 function authorizationOf({ headers }: TransportRequest): string | undefined {
   const value = Object.entries(headers).find(([name]) => name.toLowerCase() === "authorization")?.[1];
   return typeof value === "string" ? value : value?.join(", ");
 }
 
+/** A body in pieces: the time that its source takes counts as waiting for the network does. */
 function bodyOf(body: RequestBody | undefined, stall: StallTimer): string | Uint8Array | Readable | null {
   if (typeof body !== "function") return body ?? null;
   const pieces = async function* (): AsyncIterable<Uint8Array> {
@@ -206,34 +200,4 @@ function stalled(host: string, stallTimeoutMs: number): LazuliError {
     subject: host,
     reason: "stalled",
   });
-}
-
-/** Where distributions keep the authorities that the administrator trusts; Node alone would use its own list. */
-const systemBundles = ["/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt"];
-
-let systemAuthorities: readonly string[] | undefined;
-
-function trustedAuthorities(): readonly string[] {
-  if (systemAuthorities === undefined) {
-    const bundle = [process.env.SSL_CERT_FILE ?? "", ...systemBundles].find((path) => existsSync(path));
-    systemAuthorities = bundle === undefined ? rootCertificates : [readFileSync(bundle, "utf8")];
-  }
-  return systemAuthorities;
-}
-
-function secureContextOf(tls: TlsFacts): SecureContext {
-  try {
-    return createSecureContext({
-      ca: [...trustedAuthorities(), ...tls.authorities],
-      cert: tls.clientPairs.map((pair) => pair.certificate),
-      key: tls.clientPairs.map((pair) => pair.key),
-    });
-  } catch (error) {
-    // The texts of OpenSSL name no key material, but the cause is left out all the same: its input was a secret.
-    const code = error instanceof Error ? String((error as NodeJS.ErrnoException).code) : "unknown";
-    throw unavailable(`Cannot use the configured certificates: want PEM, got ${code}`, {
-      reason: "tls-failed",
-      hint: 'Check "ca" and "client" in hosts.toml',
-    });
-  }
 }

@@ -133,6 +133,33 @@ t.test(
   },
 );
 
+t.test("Hosts.configured() names the registries that have a folder", async (t) => {
+  const folders = ["a.example", "b.example_5000_", "c.example:5000", "_default"];
+  const hosts = await hostsOf(t, Object.fromEntries(folders.map((folder) => [`${folder}/hosts.toml`, ""])));
+  t.same([...(await hosts.configured())].sort(), [
+    "_default",
+    "a.example",
+    "b.example:5000",
+    "c.example:5000",
+  ]);
+  t.same(await new Hosts({ directories: ["/nowhere"], clock: systemClock }).configured(), []);
+});
+
+t.test("Registry.rehearse() parses what it can and leaves the rest to the first request", async (t) => {
+  const server = await makeServer(t);
+  const digest = server.addBlob(bytes);
+  const broken = await makeCertsDirectory(t, {
+    "a.example/node.cert": "no certificate",
+    "a.example/node.key": "no key",
+    "b.example/hosts.toml": "not = [toml",
+  });
+  const registry = makeRegistry(t, { hostsDirectories: [broken] });
+  await registry.rehearse();
+  t.same(await readBlob({ registry, host: server.host, digest, size }), bytes);
+  const error = await errorOf(readBlob({ registry, host: "a.example", digest, size }));
+  t.equal(error.reason, "tls-failed");
+});
+
 t.test("Registry trusts a private authority in every form of the configuration", async (t) => {
   const authority = await createAuthority();
   t.teardown(() => authority.close());
