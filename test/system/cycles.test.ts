@@ -13,6 +13,7 @@ import { type SampleFile, sampleFiles } from "../../testing/layer/sample-layer.j
 import { type RegistryServer, startRegistry } from "../../testing/registry/index.js";
 import { Cleanup } from "../../testing/rig/cleanup.js";
 import { command } from "../../testing/rig/command.js";
+import { countHeap, type HeapCount, heapEnv } from "../../testing/rig/count-heap.js";
 import { type RunningDaemon, startDaemon } from "../../testing/rig/daemon.js";
 import { TextSink } from "./client-rig.js";
 
@@ -20,6 +21,23 @@ import { TextSink } from "./client-rig.js";
 const CYCLES = Number(process.env.LAZULI_CYCLES ?? 8);
 /** Until all code has run once. */
 const WARMING_CYCLES = 2;
+/** Between two counts of the heap. */
+const COUNTED_CYCLES = Math.max(4, Math.floor(CYCLES / 4));
+/**
+ * Of which there may be so many, or any number. The daemon remembers something of the last 1,024 images in plain objects, whose
+ * growth shows in the bytes, and the last 32 replays, each with its timer. Node keeps the list of an unreferenced timer
+ * that was cleared until it would have run, one for each number of milliseconds.
+ */
+const MOST_OBJECTS = new Map([
+  ...["Object", "Array", "Map", "Set", "TimersList"].map((name) => [name, Number.POSITIVE_INFINITY] as const),
+  ["Replay", 32],
+  ["Timeout", 64],
+]);
+/** What such an image takes, with room for what V8 compiles meanwhile. */
+const HEAP_SLACK_BYTES = 2 * 1024 * 1024;
+const HEAP_CYCLE_BYTES = 16 * 1024;
+/** Until what ends by itself has ended. */
+const HEAP_LOOKS = 4;
 /** What the heap of a daemon may differ by between two quiet moments. */
 const MEMORY_SLACK_BYTES = 48 * 1024 * 1024;
 /** As src/traces and src/profiles have it. */
@@ -58,14 +76,14 @@ t.test(`${CYCLES} times an image is pulled, run and removed, and nothing is left
   for (let index = 0; index < WARMING_CYCLES; index += 1) await cycle(lab, `warm-${index}`);
   const before = await settled(lab, (now) => now.things.length === 0);
   t.same(before.things, [], "a cycle takes away what it made");
-  const middle = Math.floor(CYCLES / 2);
-  // The least of each half: V8 lets more than 100 MB grow between two collections of all its heap.
-  const leastBytes = [Number.POSITIVE_INFINITY, Number.POSITIVE_INFINITY];
+  // The least of each quarter: V8 lets more than 100 MB grow between two collections of all its heap. The first is left
+  // out, as caches and allocators fill.
+  const leastBytes = Array.from({ length: 4 }, () => Number.POSITIVE_INFINITY);
   for (let index = 0; index < CYCLES; index += 1) {
     const { output, wanted, lazyLayers } = await cycle(lab, `cycle-${index}`);
     if (output !== wanted || lazyLayers < 2) t.fail(`${index}: ${lazyLayers} ${output}`);
-    const half = index < middle ? 0 : 1;
-    leastBytes[half] = Math.min(leastBytes[half]!, await residentBytes(lab));
+    const quarter = Math.floor((index * 4) / CYCLES);
+    leastBytes[quarter] = Math.min(leastBytes[quarter]!, await residentBytes(lab));
   }
   const after = await settled(
     lab,
@@ -75,12 +93,16 @@ t.test(`${CYCLES} times an image is pulled, run and removed, and nothing is left
   const descriptors = after.openFiles - before.openFiles;
   t.ok(descriptors <= DESCRIPTORS_SLACK, `descriptors: ${before.openFiles}, then ${after.openFiles}`);
   t.ok(after.readers <= before.readers, `readers: ${before.readers}, then ${after.readers}`);
-  const grownBytes = leastBytes[1]! - leastBytes[0]!;
+  const grownBytes = leastBytes[3]! - leastBytes[1]!;
   t.ok(grownBytes < MEMORY_SLACK_BYTES, `memory grew by ${grownBytes} bytes`);
   const traces = (await filesBelow(join(lab.daemon.root, "traces"))).length;
   const profiles = (await filesBelow(join(lab.daemon.root, "profiles"))).length;
   t.ok(traces <= TRACES_MAX, `${traces} traces`);
   t.ok(profiles <= PROFILES_MAX, `${profiles} profiles`);
+  const heap = await heapGrowth(lab);
+  t.same(heap.leaked, [], "objects of which each cycle leaves one");
+  const heapMaxBytes = HEAP_SLACK_BYTES + COUNTED_CYCLES * HEAP_CYCLE_BYTES;
+  t.ok(heap.bytes < heapMaxBytes, `the heap grew by ${heap.bytes} bytes`);
   await recordCounts({
     name: "cycles",
     what: "Cycles of pull, run, exec and remove on `lazuli daemon`",
@@ -89,7 +111,9 @@ t.test(`${CYCLES} times an image is pulled, run and removed, and nothing is left
       "things left": after.things.length,
       "descriptors more than before": descriptors,
       "LMDB readers more than before": after.readers - before.readers,
-      "KiB of memory from one half to the other": Math.round(grownBytes / 1024),
+      "KiB of memory from the second quarter to the last": Math.round(grownBytes / 1024),
+      "kinds of objects left": heap.leaked.length,
+      "KiB of heap a cycle": Math.round(heap.bytes / 1024 / COUNTED_CYCLES),
       traces,
       profiles,
     },
@@ -103,8 +127,10 @@ async function startCycles(cleanup: Cleanup): Promise<Lab> {
   const registry = await startRegistry();
   cleanup.add(() => registry.stop());
   // So slow that a layer is not complete when its container starts: what reads of a complete one touch is not noted.
-  const config = '[layer]\nbudget = "1GiB"\nunused_grace = "1s"\nfill_bandwidth = "64KiB"';
-  const daemon = await startDaemon({ folder, config });
+  // The replay of an image that is gone ends by its time.
+  const config =
+    '[layer]\nbudget = "1GiB"\nunused_grace = "1s"\nfill_bandwidth = "64KiB"\n[profiles]\nmax_time = "1s"';
+  const daemon = await startDaemon({ folder, config, env: heapEnv(join(folder, "heap")) });
   cleanup.add(() => daemon.stop());
   const client = connect({
     address: daemon.address,
@@ -203,6 +229,26 @@ async function cycle(
   await container.delete();
   await pulled.remove({ sync: true });
   return { output: stdout.text, wanted: sumsOf(files), lazyLayers };
+}
+
+/** By how much more is reachable after some cycles; `leaked` are classes of which there is one more for each of them. */
+async function heapGrowth(lab: Lab): Promise<{ readonly leaked: readonly string[]; readonly bytes: number }> {
+  const count = async (): Promise<HeapCount> => {
+    await settled(lab, (now) => now.things.length === 0);
+    return await countHeap({ pid: lab.daemon.pid, folder: join(lab.folder, "heap") });
+  };
+  const before = await count();
+  for (let index = 0; index < COUNTED_CYCLES; index += 1) await cycle(lab, `counted-${index}`);
+  for (let look = 1; ; look += 1) {
+    const after = await count();
+    const leaked = [...after.objects]
+      .filter(([name, objects]) => objects > (MOST_OBJECTS.get(name) ?? 0))
+      .map(([name, objects]) => ({ name, more: objects - (before.objects.get(name) ?? 0) }))
+      .filter(({ more }) => more >= COUNTED_CYCLES)
+      .map(({ name, more }) => `${more} ${name}`);
+    if (leaked.length === 0 || look === HEAP_LOOKS) return { leaked, bytes: after.bytes - before.bytes };
+    await delay(SETTLING_PAUSE_MS * look);
+  }
 }
 
 /** What is there, once that has ended which ends by itself soon after an answer. */
