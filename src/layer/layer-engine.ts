@@ -358,10 +358,11 @@ class Engine implements OpenLayerEngine {
     using linked = linkSignals([wanted, this.#ending.signal]);
     const { signal } = linked;
     const { root, binding, processors = [], scheduler } = this.#parts;
-    using _making = scheduler.making();
+    using making = scheduler.making();
     const startedAt = performance.now();
     const source = await this.#measured(request.openSource)({ signal });
-    const take = { ...{ root, request, source, processors, binding, signal }, compilers: this.#compilers };
+    const from = { root, request, source, processors, binding, signal, onIndexRead: making.indexRead };
+    const take = { ...from, compilers: this.#compilers };
     const made = await this.#parts.budgets.admit(request, source.size, () =>
       makeLayer({ ...take, takeNumber: () => this.#numbers.take() }),
     );

@@ -17,10 +17,10 @@ export const DEMAND_REQUESTS_PER_LAYER_MAX = 6;
 export const PREFETCH_REQUESTS_MAX = 8;
 export const REPLAY_FLIGHT_BYTES_MAX = 6 * MIB;
 /**
- * While layers are being made ready, and so long after the last one, replays make one request at a time: whoever pulls
+ * While indexes of layers are being read, and so long after the last one, replays make one request at a time: whoever pulls
  * waits for the indexes, and reads nothing yet.
  */
-export const REPLAY_MAKING_QUIET_MS = 100;
+export const REPLAY_INDEX_QUIET_MS = 20;
 /** Requests that fill layers in the background, on the node, while that delays no read; see FillPace. */
 export const BACKGROUND_REQUESTS_MAX = 4;
 /** Bytes of all requests that run, held in memory until decoded; a new request waits unless nothing else runs. */

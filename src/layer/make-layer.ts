@@ -22,6 +22,8 @@ export interface MakeLayerOptions {
   readonly binding: Pick<NativeBinding, "decompressFrame" | "StreamIndexer">;
   /** Called once, when the layer is going to be written. */
   readonly takeNumber: () => number;
+  /** The source is not needed any more; not called for a layer that is fetched whole. */
+  readonly onIndexRead: () => void;
   readonly signal: AbortSignal;
 }
 
@@ -60,8 +62,9 @@ export async function makeLayer(options: MakeLayerOptions): Promise<MadeLayer> {
 }
 
 async function makeLazyLayer(options: MakeLayerOptions, read: ReadIndex): Promise<MadeLayer> {
-  const { root, request, compilers, signal } = options;
+  const { root, request, compilers, onIndexRead, signal } = options;
   const { digest } = request;
+  onIndexRead();
   const compiled = await compilers.compile({ input: read.input, subject: digest, signal });
   signal.throwIfAborted();
   const { index } = request;

@@ -8,7 +8,7 @@ import {
   DEMAND_REQUESTS_PER_LAYER_MAX,
   INTERRUPT_DISTANCE_BYTES,
   REPLAY_FLIGHT_BYTES_MAX,
-  REPLAY_MAKING_QUIET_MS,
+  REPLAY_INDEX_QUIET_MS,
 } from "./limits.js";
 import type { RequestPlan } from "./plan-request.js";
 import type { ReplayRequest } from "./replay.js";
@@ -39,6 +39,12 @@ export interface SchedulerFigures {
   readonly replays: readonly ReplayFigures[];
 }
 
+/** A layer on its way to being ready. */
+export interface Making extends Disposable {
+  /** What is left to do needs no link. */
+  indexRead(): void;
+}
+
 type Priority = Transfer["priority"];
 
 /** Decides which layer may make its next request: reads that wait, then what replays expect, then the background. */
@@ -56,9 +62,9 @@ export class Scheduler {
   #isClosed = false;
   #busyAt: number;
   #later: Timer | undefined;
-  /** Layers that are being made ready, and when the last one was. */
-  #making = 0;
-  #madeAt = Number.NEGATIVE_INFINITY;
+  /** Indexes that are being read, and when the last one was. */
+  #indexReads = 0;
+  #indexReadAt = Number.NEGATIVE_INFINITY;
 
   constructor(options: SchedulerOptions) {
     const { clock, backgroundFill, fillBytesPerSecond } = options;
@@ -91,13 +97,21 @@ export class Scheduler {
   }
 
   /** A layer is being made ready, until it is disposed of: its index has the link before what nobody waits for. */
-  making(): Disposable {
-    this.#making += 1;
+  making(): Making {
+    let isReading = true;
+    this.#indexReads += 1;
     this.expectStart();
+    const indexRead = (): void => {
+      if (!isReading) return;
+      isReading = false;
+      this.#indexReads -= 1;
+      this.#indexReadAt = this.#clock.now();
+      this.wake();
+    };
     return {
+      indexRead,
       [Symbol.dispose]: () => {
-        this.#making -= 1;
-        this.#madeAt = this.#clock.now();
+        indexRead();
         this.expectStart();
       },
     };
@@ -269,8 +283,8 @@ export class Scheduler {
 
   #startReplays(): void {
     for (const fetcher of this.#hungry) if (fetcher.hasUnexpectedReads) return;
-    const isMaking = this.#making > 0 || this.#clock.now() < this.#madeAt + REPLAY_MAKING_QUIET_MS;
-    while (this.#count("prefetch") < (isMaking ? 1 : this.#replays.requestsMax)) {
+    const isReading = this.#indexReads > 0 || this.#clock.now() < this.#indexReadAt + REPLAY_INDEX_QUIET_MS;
+    while (this.#count("prefetch") < (isReading ? 1 : this.#replays.requestsMax)) {
       const next = this.#replays.next();
       if (next === undefined || !this.#hasMemory(next.request.plan)) return;
       if (!this.#hasLinkFor(next.request)) return;

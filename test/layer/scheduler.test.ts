@@ -6,7 +6,7 @@ import {
   DEMAND_REQUESTS_PER_LAYER_MAX,
   KIB,
   MIB,
-  REPLAY_MAKING_QUIET_MS,
+  REPLAY_INDEX_QUIET_MS,
 } from "../../src/layer/limits.js";
 import { type LogRecord, logChannel } from "../../src/observe/index.js";
 import { settle } from "../../testing/layer/fake-clock.js";
@@ -346,7 +346,7 @@ t.test("close() fails the reads that wait and ends all requests", async (t) => {
   t.equal(rig.fetcher.transfers.size, 0);
 });
 
-t.test("making() lets replays have one request at a time until the layer is ready", async (t) => {
+t.test("making() lets replays have one request at a time until the index was read", async (t) => {
   const rig = schedulerRig({ units: 256, unitBytes: 64 * KIB });
   rig.source.hold();
   const making = rig.scheduler.making();
@@ -355,8 +355,8 @@ t.test("making() lets replays have one request at a time until the layer is read
   rig.scheduler.replay({ parts, bytesMax: 64 * MIB, timeMaxMs: 60_000, label: "making" }, { isHint: false });
   await settle();
   t.equal(rig.source.requests.length, 1);
-  making[Symbol.dispose]();
-  await rig.clock.advance(REPLAY_MAKING_QUIET_MS);
+  making.indexRead();
+  await rig.clock.advance(REPLAY_INDEX_QUIET_MS);
   rig.scheduler.wake();
   await settle();
   t.ok(rig.source.requests.length > 1, "then several");
