@@ -32,56 +32,59 @@ const folderOf = (index: number): string =>
   `./usr/lib/rehearsed/${index < FILES / 3 ? "wide" : `folder-${Math.floor(index / FILES_IN_FOLDER)}`}/`;
 const fileName = (index: number): string => `${folderOf(index)}file-${index}.so`;
 
+/** Every shape of entry that the TOCs of images have. */
 function tocInput(): CompileInput {
   const digest = sha256(Buffer.from("rehearsed"));
-  const modtime = "2020-02-02T02:02:02Z";
-  const folder = { modtime, type: "dir", mode: 0o755 };
-  const entries = Array.from({ length: FILES }, (_, index): object[] => {
-    const shared = { name: fileName(index), modtime };
-    const offset = 100 + index * FILE_BYTES;
-    const regular = {
-      ...shared,
+  const entries: object[] = [
+    {
+      name: ".no.prefetch.landmark",
       type: "reg",
-      size: FILE_BYTES,
-      mode: 0o644,
+      size: 1,
+      mode: 0o444,
       digest,
-      offset,
+      offset: 10,
       chunkDigest: digest,
-    };
+    },
+    { name: "./", type: "dir", modtime: "2020-02-02T02:02:02.5Z", mode: 0o755 },
+  ];
+  for (let index = 0; index < FILES; index++) {
+    const modtime = index % 3 === 0 ? "2020-02-02T02:02:02.123456789Z" : "2020-02-02T02:02:02Z";
+    const name = fileName(index);
+    const offset = 100 + index * FILE_BYTES;
+    const regular = { name, type: "reg", size: FILE_BYTES, modtime, mode: 0o644, digest, offset };
     switch (index % FILES_IN_FOLDER) {
       case 0:
-        return [
-          { ...folder, name: folderOf(index) },
-          { ...shared, type: "symlink", mode: 0o777, linkName: "file-1.so" },
-        ];
+        entries.push({ name: folderOf(index), type: "dir", modtime, mode: 0o755 });
+        entries.push({ name, type: "symlink", modtime, linkName: "file-1.so", mode: 0o777 });
+        break;
       case 1: {
         const chunkSize = FILE_BYTES / 2;
-        const rest = {
-          name: shared.name,
-          type: "chunk",
-          chunkDigest: digest,
-          offset: offset + chunkSize,
-          chunkOffset: chunkSize,
-        };
-        return [{ ...regular, chunkSize }, rest];
+        const rest = { name, type: "chunk", offset: offset + chunkSize, chunkOffset: chunkSize };
+        entries.push(
+          { ...regular, chunkSize, chunkDigest: digest },
+          { ...rest, chunkSize, chunkDigest: digest },
+        );
+        break;
       }
       case 2:
-        return [{ ...shared, type: "hardlink", mode: 0o644, linkName: fileName(index - 1) }];
+        entries.push({ name, type: "hardlink", modtime, linkName: fileName(index - 1), mode: 0o644 });
+        break;
       case 3:
-        return [
-          {
-            ...regular,
-            uid: 1,
-            gid: 1,
-            userName: "daemon",
-            groupName: "daemon",
-            xattrs: { "user.rehearsed": "AQID" },
-          },
-        ];
+        entries.push({
+          ...regular,
+          uid: 1,
+          gid: 1,
+          xattrs: { "user.rehearsed": "AQID" },
+          chunkDigest: digest,
+        });
+        break;
+      case 4:
+        entries.push({ name: `${name}.leer-für-später`, type: "reg", modtime, mode: 0o644, gid: 4 });
+        break;
       default:
-        return [regular];
+        entries.push({ ...regular, chunkDigest: digest });
     }
-  }).flat();
+  }
   const payloadEnd = 100 + FILES * FILE_BYTES;
   const toc = Buffer.from(JSON.stringify({ version: 1, entries }));
   return { format: "estargz", toc, blobSize: payloadEnd + toc.length, payloadEnd };
