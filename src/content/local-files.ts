@@ -90,16 +90,6 @@ export async function openFile(path: string): Promise<FileHandle | undefined> {
   return undefined;
 }
 
-/** Makes names in a folder durable. */
-export async function syncFolder(path: string): Promise<void> {
-  const handle = await open(path, "r");
-  try {
-    await handle.sync();
-  } finally {
-    await handle.close();
-  }
-}
-
 /** Syncs of one folder: callers that come while one runs share the next. Keeps the folder open. */
 export class FolderSync {
   readonly #path: string;

@@ -11,6 +11,7 @@ import {
   resourceExhausted,
   unavailable,
 } from "../errors/index.js";
+import { syncFolder } from "../files/index.js";
 import { parseFilters } from "../filters/index.js";
 import { failurePoint, log } from "../observe/index.js";
 import type {
@@ -24,7 +25,7 @@ import type {
   OpenIngest,
   UpdateContent,
 } from "./contract.js";
-import { FolderSync, fileError, isMissing, LocalPaths, openFile, syncFolder } from "./local-files.js";
+import { FolderSync, fileError, isMissing, LocalPaths, openFile } from "./local-files.js";
 import {
   createIngestFolder,
   ingestStatus,

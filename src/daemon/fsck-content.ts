@@ -3,9 +3,10 @@ import { open, rm, unlink } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import type { Digest } from "../bytes/index.js";
 import { type CheckedBlob, referenceLabels } from "../content/index.js";
+import { syncFolder } from "../files/index.js";
 import { type ContentRow, contents, ingests, type KeyParts } from "../metadata/index.js";
 import type { Finding } from "./fsck-finding.js";
-import { type FsckParts, isThere, syncFolder } from "./fsck-parts.js";
+import { type FsckParts, isThere } from "./fsck-parts.js";
 import { checkedTables, isDamage, rawRows, soundRows } from "./fsck-rows.js";
 
 /** Records whose checksum is wrong. */

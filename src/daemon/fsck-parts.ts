@@ -1,6 +1,7 @@
-import { access, mkdir, open, rename } from "node:fs/promises";
+import { access, mkdir, rename } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import type { CheckedStore } from "../content/index.js";
+import { syncFolder } from "../files/index.js";
 import type { Metadata } from "../metadata/index.js";
 
 /** What the checks look at. */
@@ -54,13 +55,4 @@ export async function isThere(path: string): Promise<boolean> {
     () => true,
     () => false, // What can't be looked at counts as missing.
   );
-}
-
-export async function syncFolder(path: string): Promise<void> {
-  const folder = await open(path, "r");
-  try {
-    await folder.sync();
-  } finally {
-    await folder.close();
-  }
 }

@@ -1,13 +1,14 @@
 import { dirname } from "node:path";
 import { KeyedQueue } from "../async/index.js";
 import { LazuliError, notFound } from "../errors/index.js";
+import { syncFolder } from "../files/index.js";
 import type { NativeBinding } from "../fuse/index.js";
 import { failurePoint, log } from "../observe/index.js";
 import { btrfsDevice } from "./btrfs-device.js";
 import { type BtrfsPlace, BtrfsPlaces } from "./btrfs-places.js";
 import type { Mount, SnapshotKind, SnapshotUsage } from "./contract.js";
 import type { SnapshotStorage, StorageOptions, StoredSnapshot } from "./storage.js";
-import { finished, syncFolder } from "./tree-calls.js";
+import { finished } from "./tree-calls.js";
 
 const created = failurePoint("snapshots.btrfs.created");
 const frozen = failurePoint("snapshots.btrfs.frozen");

@@ -3,11 +3,12 @@ import { join } from "node:path";
 import pLimit from "p-limit";
 import { KeyedQueue } from "../async/index.js";
 import { invalidArgument, LazuliError, notFound } from "../errors/index.js";
+import { syncFolder } from "../files/index.js";
 import type { NativeBinding } from "../fuse/index.js";
 import { failurePoint, log } from "../observe/index.js";
 import type { Mount, SnapshotKind, SnapshotUsage } from "./contract.js";
 import type { SnapshotStorage, StorageOptions, StoredSnapshot } from "./storage.js";
-import { finished, syncFolder } from "./tree-calls.js";
+import { finished } from "./tree-calls.js";
 
 const copied = failurePoint("snapshots.native.copied");
 const synced = failurePoint("snapshots.native.synced");

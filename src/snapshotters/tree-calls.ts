@@ -1,4 +1,3 @@
-import { open } from "node:fs/promises";
 import type { CancellableCall } from "../fuse/index.js";
 
 /** Works on a tree to the end, or until the signal says so. @throws the signal's reason */
@@ -19,15 +18,5 @@ export async function finished<Result>(
     throw thrown;
   } finally {
     signal?.removeEventListener("abort", cancel);
-  }
-}
-
-/** Makes durable what was done to a folder: the names in it, and what it is itself. */
-export async function syncFolder(path: string): Promise<void> {
-  const folder = await open(path, "r");
-  try {
-    await folder.sync();
-  } finally {
-    await folder.close();
   }
 }
