@@ -35,7 +35,7 @@ export interface BenchSeries {
   readonly subject: string;
   /** What of it was measured, e.g. `first output`, `pull`, `bytes fetched`. */
   readonly measure: string;
-  readonly unit: "ms" | "bytes" | "count" | "MiB/s" | "1/s";
+  readonly unit: "ms" | "bytes" | "count" | "%" | "MiB/s" | "1/s";
   readonly isLessBetter: boolean;
   readonly contestants: readonly BenchContestant[];
 }

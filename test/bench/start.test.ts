@@ -6,6 +6,7 @@ import type { Measured } from "../../src/bench/start/measured.js";
 import { ContainerWatch } from "../../src/bench/start/watch-container.js";
 import { catalogue } from "../../src/bench/workloads/index.js";
 import type { Task as ContainerTask } from "../../src/client/index.js";
+import type { StartTrace } from "../../src/traces/index.js";
 
 const link = { rttMs: 20, bitsPerSecond: 400e6, jitterMs: 0, breakEveryBytes: undefined };
 
@@ -95,7 +96,8 @@ function measured(contestant: string, round: number, readyMs: number | undefined
     residentBytes: 100,
   };
   const failed = readyMs === undefined;
-  return { subject: "python", contestant, round, figures: failed ? undefined : figures, trace: undefined };
+  const nothing = { figures: undefined, trace: undefined, brought: undefined };
+  return { subject: "python", contestant, round, ...nothing, ...(failed ? {} : { figures }) };
 }
 
 t.test("seriesOf() has a value a round, none for a round that failed, and one baseline", async (t) => {
@@ -113,6 +115,28 @@ t.test("seriesOf() has a value a round, none for a round that failed, and one ba
     series.some(({ measure }) => measure === "first output"),
     "nobody said anything",
   );
+});
+
+t.test("seriesOf() tells what was here in time, and what was prefetched in vain", async (t) => {
+  const touch = { layer: 0, unit: 0, offset: 0, atMs: 1 };
+  const touches = [
+    { ...touch, length: 300, waitedMs: 0 },
+    { ...touch, unit: 1, length: 100, waitedMs: 20 },
+  ];
+  const trace = { touches } as unknown as StartTrace;
+  const brought = { usedBytes: 90, wasteBytes: 10 };
+  const none = { usedBytes: 0, wasteBytes: 0 };
+  const all = [
+    { ...measured("a", 0, 10), trace, brought },
+    { ...measured("b", 0, 10), brought: none },
+  ];
+  const told = seriesOf(all, { baseline: "a", rounds: 1 })
+    .filter(({ unit }) => unit === "%")
+    .map(({ isLessBetter, contestants }) => [isLessBetter, contestants.map(({ values }) => values)]);
+  t.same(told, [
+    [false, [[75]]],
+    [true, [[10]]],
+  ]);
 });
 
 t.test("repeatabilityOf() compares the first rounds with the last ones", async (t) => {

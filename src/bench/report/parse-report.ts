@@ -11,7 +11,7 @@ const ROUNDS_MAX = 10_000;
 const LINES_MAX = 1024;
 
 const kinds = ["start", "fs", "store"] as const;
-const units = ["ms", "bytes", "count", "MiB/s", "1/s"] as const;
+const units = ["ms", "bytes", "count", "%", "MiB/s", "1/s"] as const;
 
 /**
  * What renderJson() has written, from whoever brings it.

@@ -146,20 +146,21 @@ async function attempt(
   const contestant = task.contestant.name;
   const place = `${at + 1}/${count} ${subject}, ${contestant}`;
   try {
-    const { figures, trace } = await runner.run(task);
+    const measured = await runner.run(task);
+    const { figures } = measured;
     const first =
       figures.firstOutputMs === undefined ? "" : `first output ${seconds(figures.firstOutputMs)}, `;
     const megabytes = (figures.bytesFetched / 1e6).toFixed(1);
     tell(
       `${place}: ${first}ready ${seconds(figures.readyMs)}, ${megabytes} MB in ${figures.requests} requests`,
     );
-    return { subject, contestant, round, figures, trace };
+    return { subject, contestant, round, ...measured };
   } catch (thrown) {
     signal.throwIfAborted();
     const { message } = LazuliError.from(thrown);
     tell(`${place}: failed: ${message}`);
     notes.push(`${subject}, ${contestant}, round ${round + 1} failed: ${message.split("\n")[0]}`);
-    return { subject, contestant, round, figures: undefined, trace: undefined };
+    return { subject, contestant, round, figures: undefined, trace: undefined, brought: undefined };
   }
 }
 

@@ -33,8 +33,16 @@ export interface StartFigures {
   readonly residentBytes: number;
 }
 
+/** What replays brought of layers that the start has; decoded bytes. */
+export interface BroughtFigures {
+  readonly usedBytes: number;
+  readonly wasteBytes: number;
+}
+
 export interface MeasuredStart {
   readonly figures: StartFigures;
+  /** Undefined: lazuli takes no part. */
+  readonly brought: BroughtFigures | undefined;
   /** Undefined: lazuli takes no part, or nothing was lazy. */
   readonly trace: StartTrace | undefined;
 }
@@ -80,7 +88,9 @@ export async function measureStart(options: MeasureStartOptions): Promise<Measur
       readyMs: readyAt - began,
       ...spent,
     };
-    return { figures, trace: await takeTrace(engine, options) };
+    // Ends the recording, which is when a replay is held against it.
+    const trace = await takeTrace(engine, options);
+    return { figures, trace, brought: await broughtBy(engine) };
   } finally {
     await started.remove();
   }
@@ -121,6 +131,16 @@ export async function startContainer(
     await remove(container, task).catch(() => undefined); // What failed first is what is told.
     throw thrown;
   }
+}
+
+async function broughtBy({ lazuli }: Engine): Promise<BroughtFigures | undefined> {
+  if (lazuli === undefined) return undefined;
+  const [hit, late, waste] = await Promise.all(
+    ["hit", "late", "waste"].map((what) =>
+      metricSum(lazuli.metricsSocket, "lazuli_replay_start_bytes_total", `what="${what}"`),
+    ),
+  );
+  return { usedBytes: hit! + late!, wasteBytes: waste! };
 }
 
 async function remove(container: Container, task: Task | undefined): Promise<void> {

@@ -1,7 +1,7 @@
 import type { StartTrace } from "../../traces/index.js";
 import type { BenchContestant, BenchSeries } from "../contract.js";
 import { sortedValues, spreadOf } from "../statistics.js";
-import type { StartFigures } from "./measure-start.js";
+import type { BroughtFigures, StartFigures } from "./measure-start.js";
 
 /** One measurement, or its failure. */
 export interface Measured {
@@ -10,6 +10,7 @@ export interface Measured {
   readonly round: number;
   /** Undefined: it failed. */
   readonly figures: StartFigures | undefined;
+  readonly brought: BroughtFigures | undefined;
   readonly trace: StartTrace | undefined;
 }
 
@@ -24,6 +25,7 @@ const ofFigures =
 const measures: readonly {
   readonly measure: string;
   readonly unit: BenchSeries["unit"];
+  readonly isLessBetter?: boolean;
   readonly take: Take;
 }[] = [
   { measure: "ready", unit: "ms", take: ofFigures("readyMs") },
@@ -37,11 +39,31 @@ const measures: readonly {
     unit: "bytes",
     take: ({ trace }) => trace?.touches.reduce((sum, { length }) => sum + length, 0),
   },
+  {
+    measure: "part of the bytes needed that was here in time",
+    unit: "%",
+    isLessBetter: false,
+    take: partInTime,
+  },
+  { measure: "part of the bytes prefetched that was not needed", unit: "%", take: partInVain },
   { measure: "requests", unit: "count", take: ofFigures("requests") },
   { measure: "FUSE messages", unit: "count", take: ofFigures("fuseMessages") },
   { measure: "processor time of the daemons", unit: "ms", take: ofFigures("cpuMs") },
   { measure: "memory of the daemons", unit: "bytes", take: ofFigures("residentBytes") },
 ];
+
+function partInTime({ trace }: Measured): number | undefined {
+  if (trace === undefined || trace.touches.length === 0) return undefined;
+  const bytesOf = (touches: StartTrace["touches"]): number =>
+    touches.reduce((sum, { length }) => sum + length, 0);
+  return (100 * bytesOf(trace.touches.filter(({ waitedMs }) => waitedMs === 0))) / bytesOf(trace.touches);
+}
+
+function partInVain({ brought }: Measured): number | undefined {
+  if (brought === undefined) return undefined;
+  const bytes = brought.usedBytes + brought.wasteBytes;
+  return bytes === 0 ? undefined : (100 * brought.wasteBytes) / bytes;
+}
 
 /** A series for each subject and measure that anybody has a value of. */
 export function seriesOf(
@@ -52,7 +74,7 @@ export function seriesOf(
   return subjects.flatMap((subject) => {
     const own = all.filter((one) => one.subject === subject);
     const names = [...new Set(own.map(({ contestant }) => contestant))];
-    return measures.flatMap(({ measure, unit, take }) => {
+    return measures.flatMap(({ measure, unit, take, isLessBetter = true }) => {
       const contestants = names.map((name) => {
         const mine = own.filter(({ contestant }) => contestant === name);
         const values = Array.from({ length: rounds }, (_, round) => {
@@ -63,7 +85,7 @@ export function seriesOf(
         return { name, isBaseline: name === baseline, values, trace };
       });
       const told = contestants.filter(({ values }) => values.some((value) => value !== undefined));
-      return told.length === 0 ? [] : [{ subject, measure, unit, isLessBetter: true, contestants: told }];
+      return told.length === 0 ? [] : [{ subject, measure, unit, isLessBetter, contestants: told }];
     });
   });
 }

@@ -25,8 +25,8 @@ export async function processFigures(pids: readonly number[]): Promise<ProcessFi
   return { cpuMs, residentBytes };
 }
 
-/** The sum of a metric over its labels. @param socket of the page with metrics */
-export async function metricSum(socket: string, name: string): Promise<number> {
+/** The sum of a metric over its labels, or over those that begin so. @param socket of the page with metrics */
+export async function metricSum(socket: string, name: string, labels = ""): Promise<number> {
   const page = await new Promise<string>((resolve, reject) => {
     const sent = request({ socketPath: socket, path: "/metrics" }, (answer) => {
       let text = "";
@@ -39,6 +39,6 @@ export async function metricSum(socket: string, name: string): Promise<number> {
   });
   return page
     .split("\n")
-    .filter((line) => line.startsWith(`${name}{`) || line.startsWith(`${name} `))
+    .filter((line) => line.startsWith(`${name}{${labels}`) || (labels === "" && line.startsWith(`${name} `)))
     .reduce((sum, line) => sum + Number(line.slice(line.lastIndexOf(" "))), 0);
 }

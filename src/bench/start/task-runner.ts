@@ -62,7 +62,7 @@ export class TaskRunner {
     const measuring = this.#measuring(engine, workload, contestant);
     if (task.kind === "concurrent") {
       const figures = await measureConcurrent(measuring, task.containers);
-      return { figures, trace: undefined };
+      return { figures, trace: undefined, brought: undefined };
     }
     return await measureStart(measuring);
   }
