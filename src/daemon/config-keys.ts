@@ -208,7 +208,7 @@ const layer = {
     key: "background_fill",
     initial: true,
     meaning:
-      "Fetch the rest of a layer while nobody waits, so that it stays usable without the registry. It grows to several requests at once and halves when a read takes longer for it; a layer of which reads touch more than 30 % is fetched at full speed at once.",
+      "Fetch the rest of a layer while nobody waits, so that it stays usable without the registry. It grows to several requests at once and halves when a read takes longer for it; a layer of which reads touch more than 60 % is fetched at full speed at once.",
   }),
   fillBytesPerSecond: rateField({
     key: "fill_bandwidth",

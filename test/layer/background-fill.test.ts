@@ -1,6 +1,12 @@
 import t from "tap";
 import { FillPace } from "../../src/layer/fill-pace.js";
-import { BACKGROUND_REQUESTS_MAX, FILL_STARVED_MS, KIB, MIB } from "../../src/layer/limits.js";
+import {
+  BACKGROUND_REQUESTS_MAX,
+  FILL_JUMP_SHARE,
+  FILL_STARVED_MS,
+  KIB,
+  MIB,
+} from "../../src/layer/limits.js";
 import { TokenBucket } from "../../src/layer/token-bucket.js";
 import { FakeClock, settle } from "../../testing/layer/fake-clock.js";
 import { schedulerRig } from "../../testing/layer/scheduler-rig.js";
@@ -128,7 +134,7 @@ t.test("a layer of which a start reads much is fetched at full speed from there"
   rig.miss(1n, 100, 110);
   rig.scheduler.onTouched(
     1,
-    Array.from({ length: 600 }, (_, unit) => 200 + unit),
+    Array.from({ length: Math.floor(2048 * FILL_JUMP_SHARE) - 20 }, (_, unit) => 200 + unit),
   );
   rig.scheduler.onTouched(1, [5000]);
   await settle();
@@ -157,9 +163,9 @@ t.test("a layer of which a start reads much is fetched at full speed from there"
 
 t.test("full speed keeps to the bandwidth of the config, and is off where the background is", async (t) => {
   const slow = schedulerRig({ units: 1024, unitBytes: UNIT, backgroundFill: true, fillBytesPerSecond: MIB });
-  slow.miss(1n, 0, 400);
+  slow.miss(1n, 0, 700);
   await slow.clock.advance(900);
-  t.ok(slow.source.fetchedBytes <= 401 * UNIT + 2 * MIB);
+  t.ok(slow.source.fetchedBytes <= 701 * UNIT + 2 * MIB);
   const off = schedulerRig({ units: 64, unitBytes: UNIT });
   off.miss(1n, 0, 40);
   await off.clock.advance(10_000);
