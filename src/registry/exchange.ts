@@ -1,3 +1,4 @@
+import { setImmediate } from "node:timers/promises";
 import type { Dispatcher } from "undici";
 import type { LinkedSignal } from "../async/index.js";
 import { deadlineExceeded } from "../errors/index.js";
@@ -96,6 +97,8 @@ export class Exchange {
     this.#reason ??= reason;
     if (!body.destroyed && !body.readableEnded && this.#isWorthDraining()) await this.#drain();
     if (!body.readableEnded) body.destroy();
+    // undici takes a connection for free one turn after its answer has ended: a request made sooner would open another one.
+    else await setImmediate();
     this.#options.stall.stop();
     this.#options.link[Symbol.dispose]();
     this.#options.ended({ bytes: this.#bytes, reason: this.#reason });

@@ -113,6 +113,14 @@ t.test("readRange() of many ranges uses a connection again and again, and no mor
   t.equal(server.log.length, 60);
 });
 
+t.test("readRange() one after the other uses one connection", async (t) => {
+  const server = await makeServer(t);
+  const digest = server.addBlob(bytes);
+  const blob = await makeRegistry(t).openBlob({ reference: `${server.host}/a/b:1`, digest, size });
+  for (let offset = 0; offset < 50_000; offset += 5000) await readBytes(blob, { offset, length: 5000 });
+  t.equal(server.connections, 1);
+});
+
 t.test("readRange() refuses ranges outside of the blob without asking", async (t) => {
   const server = await makeServer(t);
   const digest = server.addBlob(bytes);
