@@ -26,11 +26,19 @@ for (const rung of rungs) {
         ),
         `${tag}: mounted by ${rung}`,
       );
-      const run = await containerd.ctr([
-        ...["run", "--rm", "--snapshotter", "lazuli", image, `run-${tag}`],
-        ...["/bin/sh", "-c", "cat /data/keep && sha256sum /data/large | wc -l"],
-      ]);
-      t.equal(run.stdout, "keep\n1\n", `${tag}: the container read its files`);
+      // Told by the exit code: the last lines of a short output may be lost between containerd's shim and ctr.
+      const { code } = await containerd.ctr(
+        [
+          ...["run", "--rm", "--snapshotter", "lazuli", image, `run-${tag}`],
+          ...[
+            "/bin/sh",
+            "-c",
+            'test "$(cat /data/keep)" = keep && test "$(sha256sum /data/large | wc -l)" = 1',
+          ],
+        ],
+        { allow: [1] },
+      );
+      t.equal(code, 0, `${tag}: the container read its files`);
       const lazy = await lab.listImage(image, "lazuli");
       await containerd.ctr(["images", "pull", "--plain-http", image]);
       const eager = await lab.listImage(image, "overlayfs");
