@@ -22,23 +22,25 @@ export interface CompileOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
-/** What a thread may use before it is ended, and what it runs. */
+/** What a thread may use before it is ended, what it runs, and how long it is waited for before there is a second one. */
 export interface CompileLimits {
   readonly program: URL;
   readonly heapMib: number;
   readonly timeoutMs: number;
+  readonly patienceMs: number;
 }
 
 const usualLimits: CompileLimits = {
   program: new URL("./compile-worker.js", import.meta.url),
   heapMib: COMPILE_HEAP_MIB,
   timeoutMs: COMPILE_TIMEOUT_MS,
+  patienceMs: COMPILER_PATIENCE_MS,
 };
 
 /**
  * Turns indexes into meta images and unit tables, on threads of their own: a stranger's index can neither hold up the
- * process nor use up its memory. One thread always stands ready and has rehearsed; a second one is started when the first is
- * busy for long, since a new one needs 80 ms and is slow at first.
+ * process nor use up its memory. One thread stands ready from the start, and can rehearse; a second one is started when the
+ * first is busy for long, since a new one needs 80 ms and is slow at first.
  */
 export class Compilers {
   readonly #limit = pLimit(COMPILES_MAX);
@@ -95,20 +97,18 @@ export class Compilers {
     });
   }
 
-  /** The next that is free, or a new one where that takes too long. */
+  /** The next that is free, or a new one where none is busy, or for too long. */
   async #next(): Promise<Worker> {
+    if (this.#limit.activeCount === 1) return this.#start();
     const { promise, resolve } = deferred<Worker>();
-    const timer = setTimeout(() => {
-      this.#waiting.delete(resolve);
-      resolve(this.#start());
-    }, COMPILER_PATIENCE_MS);
-    this.#waiting.add(resolve);
-    try {
-      return await promise;
-    } finally {
+    const take = (worker: Worker): void => {
       clearTimeout(timer);
-      this.#waiting.delete(resolve);
-    }
+      this.#waiting.delete(take);
+      resolve(worker);
+    };
+    const timer = setTimeout(() => take(this.#start()), this.#limits.patienceMs);
+    this.#waiting.add(take);
+    return await promise;
   }
 
   #start(): Worker {
@@ -125,8 +125,8 @@ export class Compilers {
       await worker.terminate();
       return;
     }
-    for (const take of this.#waiting) {
-      this.#waiting.delete(take);
+    const [take] = this.#waiting;
+    if (take !== undefined) {
       take(worker);
       return;
     }
