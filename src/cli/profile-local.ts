@@ -15,13 +15,11 @@ import {
   prioritizeList,
   profileDigest,
   readsOf,
-  readTraceFile,
   repositoryOf,
   sociPrefetch,
-  traceIds,
   usedEntries,
 } from "../profiles/index.js";
-import { decodeTrace, type StartTrace } from "../traces/index.js";
+import { decodeTrace, readTraceFile, type StartTrace, traceIds } from "../traces/index.js";
 import type { CommandInput, CommandResult } from "./command.js";
 import { usageError } from "./image-options.js";
 import { profilePlaces, profilesNamed } from "./profile-places.js";

@@ -14,11 +14,10 @@ import {
   ProfileReplayer,
   type ProfileStore,
   type ReplayedImage,
-  readTraceFile,
 } from "../profiles/index.js";
 import type { Registry } from "../registry/index.js";
 import type { LayerResolver, Resolution } from "../snapshotters/index.js";
-import { traceSavedChannel } from "../traces/index.js";
+import { readTraceFile, traceSavedChannel } from "../traces/index.js";
 import type { Config } from "./config-keys.js";
 import type { Startup } from "./startup.js";
 

@@ -37,4 +37,3 @@ export {
 } from "./profile-store.js";
 export { isTrusted, type ProfileTrust } from "./profile-trust.js";
 export { type PublishedArtifact, publishProfile } from "./publish-profile.js";
-export { readTraceFile, traceIds } from "./trace-files.js";

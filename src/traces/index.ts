@@ -23,6 +23,7 @@ export {
   TRACE_MS_MAX,
   TRACED_LAYERS_MAX,
 } from "./limits.js";
+export { readTraceFile, traceIds } from "./trace-files.js";
 export { traceId } from "./trace-id.js";
 export { decodeTrace, encodeTrace } from "./trace-json.js";
 export { openTraceStore, type TraceQuery, type TraceStore, type TraceSummary } from "./trace-store.js";

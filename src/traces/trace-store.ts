@@ -3,12 +3,13 @@ import { join } from "node:path";
 import pLimit from "p-limit";
 import type { Digest } from "../bytes/index.js";
 import { LazuliError, notFound } from "../errors/index.js";
-import { placeFile, readBoundedFile } from "../files/index.js";
+import { placeFile } from "../files/index.js";
 import { log } from "../observe/index.js";
 import type { StartTrace } from "./contract.js";
 import { traceSavedChannel } from "./events.js";
 import { type TraceFigures, traceFigures } from "./figures.js";
-import { TRACE_BYTES_MAX, TRACES_BYTES_MAX, TRACES_MAX, TRACES_OF_IMAGE_MAX } from "./limits.js";
+import { TRACES_BYTES_MAX, TRACES_MAX, TRACES_OF_IMAGE_MAX } from "./limits.js";
+import { idsOf, readTraceBytes, readTraceFile, SUFFIX } from "./trace-files.js";
 import { isTraceId } from "./trace-id.js";
 import { decodeTrace, encodeTrace } from "./trace-json.js";
 
@@ -36,7 +37,6 @@ export interface TraceStore {
   save(trace: StartTrace): Promise<void>;
 }
 
-const SUFFIX = ".json";
 const TEMPORARY_SUFFIX = ".new";
 /** Files that are read at once when the store opens. */
 const OPEN_CONCURRENCY = 4;
@@ -45,14 +45,11 @@ const OPEN_CONCURRENCY = 4;
 export async function openTraceStore({ folder }: { readonly folder: string }): Promise<TraceStore> {
   await mkdir(folder, { recursive: true, mode: 0o700 });
   const limit = pLimit(OPEN_CONCURRENCY);
-  const names = (await readdir(folder)).sort();
+  const names = await readdir(folder);
   await Promise.all(
     names.filter((name) => name.endsWith(TEMPORARY_SUFFIX)).map((name) => unlink(join(folder, name))),
   );
-  const ids = names
-    .filter((name) => name.endsWith(SUFFIX))
-    .map((name) => name.slice(0, -SUFFIX.length))
-    .filter(isTraceId);
+  const ids = idsOf(names).filter(isTraceId);
   const entries = await Promise.all(ids.map((id) => limit(async () => await openEntry(folder, id))));
   return new FolderTraceStore(folder, entries);
 }
@@ -89,8 +86,7 @@ class FolderTraceStore implements TraceStore {
         hint: "`lazuli trace ls` lists the traces of this node",
       });
     }
-    const bytes = await readTraceFile(this.#folder, id);
-    return decodeTrace(bytes);
+    return await readTraceFile(this.#folder, id);
   }
 
   async latest(query: TraceQuery = {}): Promise<StartTrace | undefined> {
@@ -155,7 +151,7 @@ function summaryOf(trace: StartTrace): TraceSummary {
 
 async function openEntry(folder: string, id: string): Promise<Entry> {
   try {
-    const bytes = await readTraceFile(folder, id);
+    const bytes = await readTraceBytes(folder, id);
     return { id, sizeBytes: bytes.length, summary: summaryOf(decodeTrace(bytes)) };
   } catch (thrown) {
     log.warn("Left out a trace that can't be read; it goes when it is the oldest", {
@@ -164,10 +160,4 @@ async function openEntry(folder: string, id: string): Promise<Entry> {
     });
     return { id, sizeBytes: 0, summary: undefined };
   }
-}
-
-/** @throws DATA_LOSS where it is no file, or larger than a trace */
-async function readTraceFile(folder: string, id: string): Promise<Buffer> {
-  const options = { bytesMax: TRACE_BYTES_MAX, what: "trace", reason: "trace-damaged" };
-  return (await readBoundedFile(join(folder, `${id}${SUFFIX}`), options)).bytes;
 }
