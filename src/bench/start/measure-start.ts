@@ -3,7 +3,7 @@ import type { Container, Image, Task } from "../../client/index.js";
 import type { StartTrace } from "../../traces/index.js";
 import type { Engine, PullRequest } from "../engines/index.js";
 import type { Workload } from "../workloads/index.js";
-import { metricSum, processFigures } from "./process-figures.js";
+import { metricSum, metricsPage, processFigures } from "./process-figures.js";
 import { takeTrace } from "./take-trace.js";
 import { ContainerWatch } from "./watch-container.js";
 
@@ -135,12 +135,10 @@ export async function startContainer(
 
 async function broughtBy({ lazuli }: Engine): Promise<BroughtFigures | undefined> {
   if (lazuli === undefined) return undefined;
-  const [hit, late, waste] = await Promise.all(
-    ["hit", "late", "waste"].map((what) =>
-      metricSum(lazuli.metricsSocket, "lazuli_replay_start_bytes_total", `what="${what}"`),
-    ),
-  );
-  return { usedBytes: hit! + late!, wasteBytes: waste! };
+  const page = await metricsPage(lazuli.metricsSocket);
+  const bytes = (what: string): number =>
+    metricSum(page, "lazuli_replay_start_bytes_total", `what="${what}"`);
+  return { usedBytes: bytes("hit") + bytes("late"), wasteBytes: bytes("waste") };
 }
 
 async function remove(container: Container, task: Task | undefined): Promise<void> {
@@ -178,6 +176,6 @@ export async function countersOf({ engine, link }: MeasureStartOptions): Promise
   const fuseMessages =
     engine.lazuli === undefined
       ? undefined
-      : await metricSum(engine.lazuli.metricsSocket, "lazuli_fuse_messages_total");
+      : metricSum(await metricsPage(engine.lazuli.metricsSocket), "lazuli_fuse_messages_total");
   return { bytesFetched, requests, cpuMs, residentBytes, fuseMessages };
 }

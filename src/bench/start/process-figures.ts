@@ -25,9 +25,9 @@ export async function processFigures(pids: readonly number[]): Promise<ProcessFi
   return { cpuMs, residentBytes };
 }
 
-/** The sum of a metric over its labels, or over those that begin so. @param socket of the page with metrics */
-export async function metricSum(socket: string, name: string, labels = ""): Promise<number> {
-  const page = await new Promise<string>((resolve, reject) => {
+/** @param socket of the page with metrics */
+export async function metricsPage(socket: string): Promise<string> {
+  return await new Promise<string>((resolve, reject) => {
     const sent = request({ socketPath: socket, path: "/metrics" }, (answer) => {
       let text = "";
       answer.setEncoding("utf8").on("data", (piece: string) => {
@@ -37,6 +37,10 @@ export async function metricSum(socket: string, name: string, labels = ""): Prom
     });
     sent.once("error", reject).end();
   });
+}
+
+/** The sum of a metric over its labels, or over those that begin so. */
+export function metricSum(page: string, name: string, labels = ""): number {
   return page
     .split("\n")
     .filter((line) => line.startsWith(`${name}{${labels}`) || (labels === "" && line.startsWith(`${name} `)))
