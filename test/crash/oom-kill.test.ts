@@ -3,7 +3,7 @@ import { join } from "node:path";
 import t, { type Test } from "tap";
 import { delay, linkSignals } from "../../src/async/index.js";
 import { recordCounts } from "../../testing/counts/index.js";
-import { type ReadersResult, startReaders } from "../../testing/crash/readers.js";
+import { readersFigures, startReaders } from "../../testing/crash/readers.js";
 import { Supervisor } from "../../testing/crash/supervisor.js";
 import { addLazyLayer, keeperPid, type TakeoverRig, takeoverRig } from "../../testing/crash/takeover-rig.js";
 import { sampleFiles } from "../../testing/layer/sample-layer.js";
@@ -190,18 +190,14 @@ for (const program of ["snapshotter", "daemon"] as const) {
       for (let attempt = 0; attempt < TRIES && server.starts === starts; attempt += 1) await delay(PAUSE_MS);
       await server.ready();
     }
-    const result: ReadersResult = await readers.stop();
+    const result = await readers.stop();
     const kills = await group.kills();
     await recordCounts({
       name: `oom-kill-${program}`,
       what: `Kills of \`lazuli ${program}\` by the kernel for its memory, under readers`,
       figures: {
         kills,
-        readers: READERS,
-        "files read": result.files,
-        "failed reads": result.failed.length,
-        "files with wrong bytes": result.wrong.length,
-        "stuck readers": result.stuck,
+        ...readersFigures(READERS, result),
         "ms longest read": Math.round(result.longestMs),
       },
     });

@@ -3,7 +3,12 @@ import { join } from "node:path";
 import t from "tap";
 import { delay } from "../../src/async/index.js";
 import { recordCounts } from "../../testing/counts/index.js";
-import { type ReadersResult, stallsAfter, startReaders } from "../../testing/crash/readers.js";
+import {
+  type ReadersResult,
+  readersFigures,
+  stallsAfter,
+  startReaders,
+} from "../../testing/crash/readers.js";
 import { Supervisor } from "../../testing/crash/supervisor.js";
 import {
   keeperPid,
@@ -99,11 +104,7 @@ for (const [program, mount, kills] of [
       what: `Kills of \`lazuli ${program}\` under readers (${mount})`,
       figures: {
         kills,
-        readers: READERS,
-        "files read": result.files,
-        "failed reads": result.failed.length,
-        "files with wrong bytes": result.wrong.length,
-        "stuck readers": result.stuck,
+        ...readersFigures(READERS, result),
         ...stallFigures(result, moments),
       },
     });

@@ -24,6 +24,17 @@ export interface ReadersResult {
   readonly slow: readonly (readonly [number, number])[];
 }
 
+/** What tests count of them. */
+export function readersFigures(readers: number, { files, failed, wrong, stuck }: ReadersResult) {
+  return {
+    readers,
+    "files read": files,
+    "failed reads": failed.length,
+    "files with wrong bytes": wrong.length,
+    "stuck readers": stuck,
+  };
+}
+
 export interface Readers {
   readonly pid: number;
   stop(): Promise<ReadersResult>;
