@@ -4,7 +4,7 @@
  *     node dist/scripts/run-tests.js [text in the path …]
  *
  * Files under test/system/ and test/crash/ mostly wait for the machine (mounts, daemons): one of them runs beside one that
- * computes, as long as there are both. A file that fails beside another is run once more alone, and what it says then counts;
+ * computes, as long as there are both. Where few fail, each is run once more alone, and what it says then counts;
  * both outputs are shown, since a test that fails by chance is a bug too.
  */
 import { spawn } from "node:child_process";
@@ -13,6 +13,8 @@ import { join, relative } from "node:path";
 import { fileURLToPath } from "node:url";
 
 const FILE_TIMEOUT_MS = 15 * 60_000;
+/** Files that are run once more at most: when more fail it isn't chance. */
+const AGAIN_MAX = 8;
 const testRoot = fileURLToPath(new URL("../test/", import.meta.url));
 
 interface FileResult {
@@ -50,6 +52,7 @@ async function runAlone(failures: readonly FileResult[]): Promise<ReadonlyMap<st
   const again = new Map<string, FileResult>();
   for (const { file, output } of failures) {
     console.log(`\n==== ${file}\n${output}`);
+    if (failures.length > AGAIN_MAX) continue;
     const result = await runFile(relative("test", file));
     again.set(file, result);
     if (result.failed > 0) console.log(`\n==== ${file}, alone\n${result.output}`);
