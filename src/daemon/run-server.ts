@@ -27,7 +27,7 @@ export interface Running {
   readonly rung: string;
   /** To be called once, when nothing else is to be done. */
   rehearse(): void;
-  /** Ends all parts in reverse. */
+  /** Ends all parts in reverse: running calls within their time, then what they wrote. Deletes nothing. */
   stop(): Promise<void>;
 }
 

@@ -16,6 +16,7 @@ import type { Metrics } from "./metrics.js";
 import { serveMetrics } from "./metrics-server.js";
 import { ladderOf } from "./mount-ladder.js";
 import { type NodeParts, startNodeParts } from "./node-parts.js";
+import type { Running } from "./run-server.js";
 import { type ServedSnapshotter, startOwnSnapshotters } from "./served-snapshotters.js";
 import { Startup } from "./startup.js";
 
@@ -28,17 +29,8 @@ export interface StartSnapshotterOptions {
   readonly isTakeover?: boolean;
 }
 
-export interface RunningSnapshotter {
-  /** How layers are mounted, for people. */
-  readonly rung: string;
-  /** To be called once, when nothing else is to be done. */
-  rehearse(): void;
-  /** Ends all parts in reverse: running calls within their time, then bitmaps and metadata. Deletes nothing. */
-  stop(): Promise<void>;
-}
-
 /** Builds the snapshotter from the config, part by part in this order. @throws what a part throws, with all stopped */
-export async function startSnapshotter(options: StartSnapshotterOptions): Promise<RunningSnapshotter> {
+export async function startSnapshotter(options: StartSnapshotterOptions): Promise<Running> {
   const startup = new Startup();
   try {
     const { engine, rehearse } = await startParts(startup, options);

@@ -361,10 +361,13 @@ class Engine implements OpenLayerEngine {
     using making = scheduler.making();
     const startedAt = performance.now();
     const source = await this.#measured(request.openSource)({ signal });
-    const from = { root, request, source, processors, binding, signal, onIndexRead: making.indexRead };
-    const take = { ...from, compilers: this.#compilers };
     const made = await this.#parts.budgets.admit(request, source.size, () =>
-      makeLayer({ ...take, takeNumber: () => this.#numbers.take() }),
+      makeLayer({
+        ...{ root, request, source, processors, binding, signal },
+        compilers: this.#compilers,
+        onIndexRead: making.indexRead,
+        takeNumber: () => this.#numbers.take(),
+      }),
     );
     const files = await openLayerFolder(layerPaths(root, request.digest).folder);
     if (made.isWhole) for (let unit = 0; unit < files.units.count; unit += 1) files.present.set(unit, true);
